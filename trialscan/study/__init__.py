@@ -1,0 +1,1 @@
+"""What a trial is: protocol, manifest, patients, visits and arms, parsed once and frozen."""
