@@ -1,5 +1,21 @@
 """Images on their own grids: one type, readers and writers, geometry."""
 
+from trialscan.imaging.intensity import clamp, has_nan
+from trialscan.imaging.itk import from_sitk, to_sitk
+from trialscan.imaging.mask import read_mask
+from trialscan.imaging.read import read_volume
 from trialscan.imaging.volume import Units, Volume, affine_from
+from trialscan.imaging.write import write_volume
 
-__all__ = ["Units", "Volume", "affine_from"]
+__all__ = [
+    "Units",
+    "Volume",
+    "affine_from",
+    "clamp",
+    "from_sitk",
+    "has_nan",
+    "read_mask",
+    "read_volume",
+    "to_sitk",
+    "write_volume",
+]

@@ -1,0 +1,125 @@
+"""NIfTI files, by nibabel: it notices a damaged file, where ITK would fill the missing voxels and say nothing."""
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from trialscan.errors import ImagingError
+from trialscan.imaging.volume import Units, Volume, affine_from
+
+SPACING_UNKNOWN = b"trialscan: spacing unknown"
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_UNIT_IN_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+_FORM_TOLERANCE_MM = 0.1
+_NO_FORM = "neither qform nor sform: axes taken as L, P, S"
+_WRITABLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+
+def read_nifti(path: Path, units: Units) -> Volume:
+    """Read a NIfTI-1 or NIfTI-2 file, plain or gzipped, to LPS mm.
+
+    The sform counts when its code is 1 or the qform has none, otherwise the qform (as ITK chooses); without either,
+    the grid has the header's spacing and axes along L, P, S. `metadata["spatial_form"]` tells when the choice mattered.
+
+    Raises
+    ------
+    ImagingError
+        The file is damaged or no NIfTI, holds colour or complex numbers, several frames, or an impossible spacing.
+    """
+    image = _parse(path, _content(path))
+    header = image.header
+    _check_spacing(path, header)
+    array = _voxels(path, image)
+    affine, note = _spatial_form(header, array.shape)
+    metadata = {"spatial_form": note} if note else {}
+    known = bytes(header["descrip"]).rstrip(b"\0") != SPACING_UNKNOWN
+    return Volume(array, affine, units, known, metadata)
+
+
+def encode_nifti(volume: Volume, compress: bool) -> bytes:
+    """The bytes of a NIfTI-1 file, the same for the same volume; unknown spacing is told in units and description.
+
+    Raises
+    ------
+    ImagingError
+        NIfTI readers share no type for these numbers.
+    """
+    if volume.array.dtype.name not in _WRITABLE:
+        raise ImagingError("volume", f"numbers of type {volume.array.dtype}", "one of " + ", ".join(_WRITABLE))
+    affine = _RAS_TO_LPS @ volume.affine
+    image = nib.Nifti1Image(np.asarray(volume.array), affine, dtype=volume.array.dtype)
+    sheared = np.abs(volume.direction.T @ volume.direction - np.eye(3)).max() > 1e-6
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=0 if sheared else 1)
+    image.header.set_slope_inter(1.0, 0.0)
+    image.header.set_xyzt_units(xyz="mm" if volume.spacing_known else "unknown")
+    if not volume.spacing_known:
+        image.header["descrip"] = SPACING_UNKNOWN
+    data: bytes = image.to_bytes()
+    return gzip.compress(data, compresslevel=1, mtime=0) if compress else data
+
+
+def _content(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise ImagingError(path.name, f"cannot be read: {error}", "a complete NIfTI file", "Copy it again.") from error
+
+
+def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
+    kind = nib.Nifti2Image if data[:4] in {b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"} else nib.Nifti1Image
+    try:
+        return kind.from_bytes(data)
+    except (nib.filebasedimages.ImageFileError, HeaderDataError, ValueError, OSError, EOFError) as error:
+        reason = "empty" if not data else f"no readable NIfTI header: {error}"
+        raise ImagingError(path.name, reason, "a NIfTI file") from error
+
+
+def _check_spacing(path: Path, header: nib.Nifti1Header) -> None:
+    spacing = np.asarray(header["pixdim"][1:4], dtype=np.float64)[: max(1, min(3, int(header["dim"][0])))]
+    if not np.isfinite(spacing).all() or (spacing <= 0).any():
+        raise ImagingError(path.name, f"voxel spacing {spacing.tolist()}", "positive numbers of millimetres")
+
+
+def _voxels(path: Path, image: nib.Nifti1Image) -> NDArray[Any]:
+    dtype = image.get_data_dtype()
+    if dtype.fields is not None or dtype.kind == "c":
+        raise ImagingError(path.name, f"voxels of type {dtype}", "one real number a voxel")
+    shape = tuple(image.shape)
+    if len(shape) < 2 or any(n != 1 for n in shape[3:]) or 0 in shape:
+        raise ImagingError(
+            path.name, f"an array of shape {shape}", "one image of two or three axes", "Split the frames."
+        )
+    try:
+        array = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError) as error:
+        raise ImagingError(path.name, f"truncated: {error}", "as many voxels as the header says") from error
+    scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+    wanted = np.dtype(np.float32) if scaled else array.dtype.newbyteorder("=")
+    return np.array(array.reshape((*shape, 1)[:3]), dtype=wanted)
+
+
+def _spatial_form(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], str]:
+    """Affine in LPS mm, and a note when the file leaves a choice."""
+    scale = np.diag([_UNIT_IN_MM.get(int(header["xyzt_units"]) & 7, 1.0)] * 3 + [1.0])
+    qform, sform = header.get_qform(coded=True), header.get_sform(coded=True)
+    if qform[1] == 0 and sform[1] == 0:
+        spacing = [float(value) for value in header["pixdim"][1:4]]
+        return scale @ affine_from((spacing[0], spacing[1], spacing[2])), _NO_FORM
+    use_sform = sform[1] == 1 or qform[1] == 0
+    chosen = sform[0] if use_sform else qform[0]
+    note = ""
+    if qform[1] and sform[1]:
+        corners = np.array([*shape, 1.0]) * np.array(np.meshgrid([0, 1], [0, 1], [0, 1], [1])).reshape(4, 8).T
+        gap = float(np.abs(corners @ (scale @ (qform[0] - sform[0])).T).max())
+        if gap > _FORM_TOLERANCE_MM:
+            note = f"qform and sform disagree by {gap:.2f} mm: {'sform' if use_sform else 'qform'} used"
+    affine: NDArray[np.float64] = _RAS_TO_LPS @ scale @ chosen
+    return affine, note
