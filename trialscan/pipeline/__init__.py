@@ -1,0 +1,1 @@
+"""The main job: what to compute, in which order, once."""
