@@ -33,7 +33,14 @@ def execute(
 
 
 class _Run:
-    def __init__(self, plan: Sequence[Task], run: Path, executors: Mapping[Resource, Executor], watch: Watch) -> None:
+    def __init__(
+        self,
+        plan: Sequence[Task],
+        run: Path,
+        executors: Mapping[Resource, Executor],
+        hide: Sequence[Path],
+        watch: Watch,
+    ) -> None:
         self._plan = plan
         self._run = run
         self._executors = executors
