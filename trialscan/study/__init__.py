@@ -1,1 +1,22 @@
 """What a trial is: protocol, manifest, patients, visits and arms, parsed once and frozen."""
+
+from trialscan.study.entities import Arms, Patient, Scan, Study, Visit
+from trialscan.study.loading import load_protocol
+from trialscan.study.lock import dump_protocol
+from trialscan.study.manifest import load_study
+from trialscan.study.protocol import Protocol
+from trialscan.study.shipped import find_protocol, resolve_model
+
+__all__ = [
+    "Arms",
+    "Patient",
+    "Protocol",
+    "Scan",
+    "Study",
+    "Visit",
+    "dump_protocol",
+    "find_protocol",
+    "load_protocol",
+    "load_study",
+    "resolve_model",
+]

@@ -1,5 +1,8 @@
 """The protocol: every decision of a trial in one validated, frozen value."""
 
+from collections.abc import Iterator
+
+from trialscan.study.conflicts import Conflict, measure_conflicts
 from trialscan.study.sections import (
     AnalysisSettings,
     EndpointSettings,
@@ -24,3 +27,10 @@ class Protocol(Section):
     endpoints: EndpointSettings
     analysis: AnalysisSettings = AnalysisSettings()
     report: ReportSettings = ReportSettings()
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Endpoints that measure a class the segmentation does not have."""
+        measures: dict[tuple[str, ...], str] = {("endpoints", "primary", "measure"): self.endpoints.primary.measure}
+        for index, endpoint in enumerate(self.endpoints.secondary):
+            measures["endpoints", "secondary", str(index), "measure"] = endpoint.measure
+        return measure_conflicts(measures, self.segmentation.class_names.values())

@@ -3,22 +3,47 @@
 Every default stands here once; `protocol.lock.yaml` writes them all out beside the results.
 """
 
+from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+from trialscan.study.conflicts import (
+    Conflict,
+    ConflictError,
+    distinct_covariates,
+    distinct_labels,
+    rising_pair,
+    window_around_zero,
+)
+
+Positive = Annotated[float, Field(gt=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 Label = Annotated[int, Field(ge=1, le=255)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
+ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Text = Annotated[str, Field(min_length=1)]
+
+RESERVED_CLASS_NAMES = frozenset({"burden", "organ"})
 
 
 class Section(BaseModel):
-    """Frozen, and closed to fields it does not know."""
+    """Frozen, closed to fields it does not know, and free of contradictions once constructed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Contradictions between fields that are each valid alone."""
+        return iter(())
+
+    @model_validator(mode="after")
+    def _refuse_conflicts(self) -> Self:
+        found = tuple(self.conflicts())
+        if found:
+            raise ConflictError(found)
+        return self
 
 
 class Modality(StrEnum):
@@ -35,9 +60,9 @@ class StudySettings(Section):
     """What trial this is. `data_cutoff` dates every report."""
 
     id: Name
-    title: str
+    title: Text
     modality: Modality
-    sponsor: str | None = None
+    sponsor: Text | None = None
     data_cutoff: date | None = None
 
 
@@ -45,24 +70,38 @@ class ScheduledVisit(Section):
     """A visit the protocol plans: its day and the days around it that still count."""
 
     visit: Name
-    day: int
-    window_days: tuple[int, int] = (0, 0)
+    day: Annotated[int, Field(ge=-36525, le=36525)]
+    window_days: Annotated[tuple[int, int], AfterValidator(window_around_zero)] = (0, 0)
 
-    @model_validator(mode="after")
-    def _window_holds_zero(self) -> Self:
-        low, high = self.window_days
-        if not low <= 0 <= high:
-            raise ValueError(
-                f"window_days is [{low}, {high}], expected days before (≤ 0) and after (≥ 0) the planned day"
+
+def _in_order(schedule: tuple[ScheduledVisit, ...]) -> tuple[ScheduledVisit, ...]:
+    found = []
+    for index, entry in enumerate(schedule[1:], start=1):
+        before = schedule[index - 1]
+        if entry.visit in {earlier.visit for earlier in schedule[:index]}:
+            found.append(
+                Conflict((str(index), "visit"), f"visit {entry.visit!r} is scheduled twice; name each visit once")
             )
-        return self
+        if entry.day <= before.day:
+            text = f"day {entry.day} follows day {before.day} of visit {before.visit!r}; expected rising days"
+            found.append(Conflict((str(index), "day"), text))
+    if found:
+        raise ConflictError(found)
+    return schedule
 
 
 class VisitSettings(Section):
     """Which visit is the baseline ('first', or a visit's name) and when visits are due."""
 
-    baseline: str = "first"
-    schedule: tuple[ScheduledVisit, ...] = ()
+    baseline: Name = "first"
+    schedule: Annotated[tuple[ScheduledVisit, ...], AfterValidator(_in_order)] = ()
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """A baseline that the schedule does not know."""
+        planned = [entry.visit for entry in self.schedule]
+        if planned and self.baseline != "first" and self.baseline not in planned:
+            text = f"{self.baseline!r} is not in the schedule; expected 'first' or one of {', '.join(planned)}"
+            yield Conflict(("baseline",), text)
 
 
 class SegmentationLimits(Section):
@@ -74,40 +113,62 @@ class SegmentationLimits(Section):
     max_outside_organ_percent: Percent | None = None
     max_voxels: Annotated[int, Field(gt=0)] | None = None
 
+    def conflicts(self) -> Iterator[Conflict]:
+        """An organ range that holds no volume."""
+        if self.min_organ_ml is not None and self.max_organ_ml is not None and self.min_organ_ml >= self.max_organ_ml:
+            yield Conflict(("max_organ_ml",), f"{self.max_organ_ml} is not above min_organ_ml {self.min_organ_ml}")
+
 
 class SegmentationSettings(Section):
     """The model, its labels, a reader's labels, and what the intensities mean.
 
     `organ_labels` and `lesion_labels` are labels in the model's output; `reader_lesion_labels` those in a reader's
-    lesion mask. A lesion inside the organ counts as organ when the burden is given in percent of it.
+    lesion mask. Several labels may carry one name and are then one class. A lesion inside the organ counts as organ
+    when the burden is given in percent of it.
     """
 
-    model: str | None = None
+    model: Name | None = None
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    organ_name: str = "organ"
-    organ_labels: tuple[Label, ...] = (1,)
-    lesion_labels: dict[Label, Name] = Field(default_factory=lambda: {2: "lesion"})
-    reader_lesion_labels: dict[Label, Name] = Field(default_factory=lambda: {1: "lesion"})
+    organ_name: Text = "organ"
+    organ_labels: Annotated[tuple[Label, ...], AfterValidator(distinct_labels)] = (1,)
+    lesion_labels: Annotated[dict[Label, ClassName], Field(min_length=1)] = Field(default_factory=lambda: {2: "lesion"})
+    reader_lesion_labels: Annotated[dict[Label, ClassName], Field(min_length=1)] = Field(
+        default_factory=lambda: {1: "lesion"}
+    )
     units: Literal["HU", "SUV", "intensity"] = "intensity"
-    intensity_range: tuple[float, float] | None = None
+    intensity_range: Annotated[tuple[float, float], AfterValidator(rising_pair)] | None = None
     limits: SegmentationLimits = SegmentationLimits()
 
-    @model_validator(mode="after")
-    def _labels_agree(self) -> Self:
-        if set(self.organ_labels) & set(self.lesion_labels):
-            raise ValueError("organ_labels and lesion_labels share a label; each label means one thing")
-        unknown = set(self.reader_lesion_labels.values()) - set(self.lesion_labels.values())
-        if self.model is not None and unknown:
-            raise ValueError(f"reader_lesion_labels name {sorted(unknown)}, which lesion_labels do not")
-        if self.intensity_range is not None and self.intensity_range[0] >= self.intensity_range[1]:
-            raise ValueError("intensity_range must rise, as in [-1024, 600]")
-        return self
+    def conflicts(self) -> Iterator[Conflict]:
+        """Labels that mean two things, classes the model does not know, and a digest without a model."""
+        for field, labels in (
+            ("lesion_labels", self.lesion_labels),
+            ("reader_lesion_labels", self.reader_lesion_labels),
+        ):
+            for label, name in labels.items():
+                if name in RESERVED_CLASS_NAMES:
+                    text = f"a class may not be called {name!r}, because {name}_ml is a column of its own"
+                    yield Conflict((field, str(label)), text)
+        if self.model is None:
+            if self.weights_sha256 is not None:
+                yield Conflict(("weights_sha256",), "pins the weights of a model, but model is null")
+            return
+        for label in sorted(set(self.organ_labels) & set(self.lesion_labels)):
+            yield Conflict(
+                ("lesion_labels", str(label)), f"label {label} is in organ_labels too; a label means one thing"
+            )
+        known = sorted(set(self.lesion_labels.values()))
+        for label, name in self.reader_lesion_labels.items():
+            if name not in known:
+                text = f"{name!r} is not a class of the model; expected one of {', '.join(known)}"
+                yield Conflict(("reader_lesion_labels", str(label)), text)
 
     @property
     def class_names(self) -> dict[int, str]:
-        """Class number 1…n in every mask trialscan writes, and its name."""
+        """Class number 1…n in every mask trialscan writes, and its name; names are unique, ordered by first label."""
         source = self.lesion_labels if self.model is not None else self.reader_lesion_labels
-        return dict(enumerate((source[label] for label in sorted(source)), start=1))
+        unique = dict.fromkeys(source[label] for label in sorted(source))
+        return dict(enumerate(unique, start=1))
 
 
 class RegistrationLimits(Section):
@@ -148,13 +209,22 @@ class EndpointSettings(Section):
     primary: Endpoint
     secondary: tuple[Endpoint, ...] = ()
 
+    def conflicts(self) -> Iterator[Conflict]:
+        """An endpoint that is asked for twice."""
+        seen = [self.primary]
+        for index, endpoint in enumerate(self.secondary):
+            if endpoint in seen:
+                text = f"{endpoint.measure} with transform {endpoint.transform} is already an endpoint"
+                yield Conflict(("secondary", str(index)), text)
+            seen.append(endpoint)
+
 
 class AnalysisSettings(Section):
-    """The statistical analysis plan."""
+    """The statistical analysis plan; `reference_arm` null means the first arm in alphabetical order."""
 
     model: Literal["random_slope"] = "random_slope"
-    covariates: tuple[Name, ...] = ()
-    reference_arm: str | None = None
+    covariates: Annotated[tuple[Name, ...], AfterValidator(distinct_covariates)] = ()
+    reference_arm: Text | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     min_patients_per_arm: Annotated[int, Field(ge=2)] = 3
 
@@ -163,4 +233,4 @@ class ReportSettings(Section):
     """How pictures are windowed (center, width in the scan's units; null takes the image's own range)."""
 
     window: tuple[float, Positive] | None = None
-    notice: str = "Not for diagnosis."
+    notice: Text = "Not for diagnosis."
