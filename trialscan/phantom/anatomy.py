@@ -82,6 +82,7 @@ def chest_section(spec: ThoraxSpec, x: Field, y: Field, z: Field) -> tuple[Field
     middle = np.float32(spec.apex_shift) * (1 - q)
     front = np.float32(spec.half_depth) * (1 - np.float32(spec.front_slope) * (1 - t))
     dy = y - middle
+    lateral = lateral * (1 + np.float32(spec.egg) * np.clip(dy / np.float32(spec.half_depth), -1, 0.4))
     u = np.abs(dx) / (np.where(dx > 0, lateral, medial) * q)
     v = np.abs(dy) / (np.where(dy > 0, np.float32(spec.half_depth), front) * q)
     p = np.float32(spec.squareness)

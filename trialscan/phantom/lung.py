@@ -51,14 +51,14 @@ def plumbing(spec: ThoraxSpec) -> Plumbing:
     spine = float(spine_y(spec, np.float64(20.0)))
     trees, bronchi = [], []
     hila = {side: np.array([side * (spec.mediastinum_half_width + 12.0), 10.0, 4.0 * side + 2.0]) for side in (-1, 1)}
-    tips = lung_points(spec, int(1100 * spec.vessel_density), rng, depth_mm=3.0)
+    tips = lung_points(spec, int(1700 * spec.vessel_density), rng, depth_mm=3.0)
     for side, hilum in hila.items():
         mine = tips[np.sign(tips[:, 0]) == side]
         half = len(mine) // 2
         for part, shift in ((mine[:half], (0.0, -6.0, 6.0)), (mine[half:], (0.0, 4.0, -14.0))):
-            trees.append(bend(grow_tree(hilum + shift, part, tip_radius=rng.uniform(0.32, 0.48)), rng))
-        near = mine[np.linalg.norm(mine - hilum, axis=1) < 85][:45]
-        bronchi.append(bend(grow_tree(hilum + (0.0, 3.0, -2.0), near, tip_radius=0.9, murray=3.0), rng))
+            trees.append(bend(grow_tree(hilum + shift, part, tip_radius=rng.uniform(0.34, 0.46), murray=rng.uniform(2.05, 2.35)), rng))
+        near = mine[np.linalg.norm(mine - hilum, axis=1) < 62][:26]
+        bronchi.append(bend(grow_tree(hilum + (0.0, 3.0, -2.0), near, tip_radius=0.8, murray=2.8), rng))
     return Plumbing(_great_vessels(spec, spine, hila), _trachea(spec, spine, hila), join(*trees), join(*bronchi))
 
 
@@ -127,24 +127,28 @@ def parenchyma(scene: Scene, inside: NDArray[np.bool_], rng: np.random.Generator
         + np.float32(spec.gravity_hu) * (y / np.float32(spec.half_depth)) * np.float32(0.7)
     )
     coarse = texture(spec, (x, y, z), 4, 1.2)
-    hu += np.float32(spec.texture_hu) * (np.float32(0.5) * coarse + np.float32(0.6) * texture(spec, (x, y, z), 5, 0.45))
+    fine = texture(spec, (x, y, z), 5, 0.45)
+    hu += np.float32(spec.texture_hu) * (np.float32(0.5) * coarse + np.float32(0.6) * fine)
     hu += np.float32(0.5 * spec.texture_hu) * rng.standard_normal(len(hu), dtype=np.float32)
     if spec.emphysema:
-        holes = np.clip((coarse - np.float32(1.4 - 1.3 * spec.emphysema)) * 1.5, 0, 1)
-        hu += holes * (np.float32(-985) - hu)
-    for sheet in _fissures(spec, x, y, z):
-        hu += np.float32(150 * min(1.0, 2.0 / scene.voxel_mm)) * np.exp(
-            -((sheet / np.float32(0.55 * scene.voxel_mm)) ** 2)
-        )
+        holes = 1 / (1 + np.exp(-(fine + np.float32(0.7) * coarse - np.float32(1.6 - 1.6 * spec.emphysema)) * 1.6))
+        hu += np.float32(0.75) * holes * (np.float32(-985) - hu)
+    for sheet, strength in _fissures(spec, x, y, z):
+        width = np.float32(0.5 * scene.voxel_mm + 0.3)
+        hu += np.float32(strength * min(1.0, 1.5 / scene.voxel_mm)) * np.exp(-((sheet / width) ** 2))
     return hu
 
 
-def _fissures(spec: ThoraxSpec, x: Field, y: Field, z: Field) -> list[Field]:
-    """Distances to the oblique fissures and the right horizontal one; far away where there is none."""
-    bow = (np.abs(x) - np.float32(0.5 * spec.half_width)) ** 2 / np.float32(420)
-    oblique = np.float32(0.62) * (z - 12 + bow) - np.float32(0.78) * (y - 22)
-    horizontal = np.where((x < 0) & (oblique > 3), z - 4 + bow, np.float32(99))
-    return [oblique, horizontal]
+def _fissures(spec: ThoraxSpec, x: Field, y: Field, z: Field) -> list[tuple[Field, float]]:
+    """Distances to the oblique fissures and the right horizontal one, each with its brightness in HU."""
+    rng = np.random.default_rng([spec.anatomy_seed, 8])
+    side = np.abs(x) - np.float32(0.5 * spec.half_width)
+    bow = side**2 / np.float32(rng.uniform(250, 600)) + np.float32(7) * np.sin(y / np.float32(rng.uniform(18, 30)) + side / 25)
+    tilt = np.deg2rad(rng.uniform(38, 58))
+    oblique = np.float32(np.cos(tilt)) * (z - np.float32(rng.uniform(-5, 25)) + bow) - np.float32(np.sin(tilt)) * (y - 22)
+    level = z - np.float32(rng.uniform(-10, 15)) + np.float32(1.6) * bow
+    horizontal = np.where((x < 0) & (oblique > 3), level, np.float32(99))
+    return [(oblique, float(rng.uniform(10, 110))), (horizontal, float(rng.uniform(0, 80)))]
 
 
 def draw_lungs(
@@ -164,7 +168,7 @@ def draw_lungs(
     bronchi = tubes.bronchi.moved(scene.deformation)
     vessels = coverage(tubes.vessels.moved(scene.deformation), scene.grid)
     blend(air, vessels, spec.blood_hu)
-    blend(air, np.float32(0.55) * coverage(bronchi.thicker(0.9), scene.grid), spec.muscle_hu)
+    blend(air, np.float32(0.45) * coverage(bronchi.thicker(0.7), scene.grid), spec.muscle_hu)
     blend(air, coverage(bronchi, scene.grid), AIR_HU + 20)
     blend(hu, cover, air)
     airway = tubes.airway.moved(scene.deformation)

@@ -23,7 +23,8 @@ class ThoraxSpec:
     half_depth: float = 98.0
     apex_z: float = 118.0
     base_z: float = -108.0
-    squareness: float = 2.35
+    squareness: float = 2.2
+    egg: float = 0.08
     apex_taper: float = 0.80
     apex_shift: float = 26.0
     front_slope: float = 0.14
@@ -65,6 +66,7 @@ class ThoraxSpec:
         """Draw an adult: size, shape, fat, heart, lung density, contrast medium and bones all vary."""
         size = rng.uniform(0.86, 1.1)
         width = size * rng.uniform(126, 146)
+        base, dome = -size * rng.uniform(88, 128), size * rng.uniform(42, 76)
         heart = size * rng.uniform(0.85, 1.2)
         contrast = rng.uniform(100, 320) if rng.random() < 0.35 else 0.0
         thin = rng.random()
@@ -72,16 +74,17 @@ class ThoraxSpec:
             half_width=width,
             half_depth=width * rng.uniform(0.64, 0.80),
             apex_z=size * rng.uniform(104, 130),
-            base_z=-size * rng.uniform(88, 128),
-            squareness=rng.uniform(2.1, 2.7),
+            base_z=base,
+            squareness=rng.uniform(1.95, 2.5),
+            egg=rng.uniform(0.0, 0.18),
             apex_taper=rng.uniform(0.6, 0.95),
             apex_shift=rng.uniform(14, 36),
             front_slope=rng.uniform(0.05, 0.2),
-            dome_height=size * rng.uniform(42, 76),
+            dome_height=dome,
             left_dome_drop=rng.uniform(-2, 22),
             dome_tilt=rng.uniform(0.1, 0.45),
             mediastinum_half_width=rng.uniform(21, 33),
-            heart_center=(rng.uniform(14, 32), rng.uniform(-40, -20), rng.uniform(-58, -38)),
+            heart_center=(rng.uniform(14, 32), rng.uniform(-40, -20), base + 0.9 * dome + heart * rng.uniform(24, 36)),
             heart_axes=(heart * rng.uniform(50, 64), heart * rng.uniform(38, 50), heart * rng.uniform(42, 54)),
             heart_turn_deg=rng.uniform(15, 42),
             spine_offset=rng.uniform(-16, -4),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialscan.phantom.anatomy import Surfaces, spine_y
+from trialscan.phantom.anatomy import Surfaces, spine_y, wobble
 from trialscan.phantom.deformation import Deformation
 from trialscan.phantom.spec import Grid, ThoraxSpec
 from trialscan.phantom.tubes import Tubes, coverage
@@ -88,12 +88,10 @@ def soft_tissue(scene: Scene) -> tuple[Field, Field]:
     hu = np.full(scene.grid.shape, AIR_HU, dtype=np.float32)
     blend(hu, soft(skin, voxel), 20.0)
     blend(hu, soft(skin + 2.5, voxel), spec.fat_hu)
-    waves = np.sin(
-        s.cavity * np.float32(2 * np.pi / rng.uniform(16, 26))
-        + scene.z * np.float32(0.03)
-        + np.float32(rng.uniform(0, 6))
-    )
-    muscle = spec.muscle_hu - (spec.muscle_hu - spec.fat_hu) * np.clip((waves - np.float32(0.72)) * 4, 0, 1)
+    first, second = wobble(spec, scene.x, scene.y, scene.z)
+    waves = np.sin(s.cavity * np.float32(2 * np.pi / rng.uniform(16, 30)) + first)
+    streak = np.clip((waves + np.float32(0.22) * second - np.float32(0.95)) * 3, 0, 1)
+    muscle = spec.muscle_hu - (spec.muscle_hu - spec.fat_hu) * streak
     blend(hu, soft(skin + np.float32(4 + spec.fat_mm), voxel), muscle)
     filler = spec.fat_hu + rng.uniform(0.1, 0.9) * (spec.muscle_hu - spec.fat_hu)
     blend(hu, soft(s.cavity, voxel), filler)
@@ -117,7 +115,7 @@ def _abdomen(hu: Field, scene: Scene, rng: np.random.Generator) -> None:
     spec, s, voxel, x, y, z = scene.spec, scene.surfaces, scene.voxel_mm, scene.x, scene.y, scene.z
     inside = np.minimum(soft(-s.dome, voxel), soft(s.cavity, voxel))
     liver_hu = rng.uniform(35, 70) + 0.3 * (spec.blood_hu - 45)
-    content = np.where(x < 22 + 0.25 * (z + 60) - 0.3 * y, np.float32(liver_hu), np.float32(spec.fat_hu))
+    content = np.where(x < 30 + 12 * np.sin(z / 21 + y / 33) - 0.3 * y, np.float32(liver_hu), np.float32(spec.fat_hu))
     top = spec.base_z + spec.dome_height - spec.left_dome_drop
     spleen = ((x - 88) / 42) ** 2 + ((y - 42) / 48) ** 2 + ((z - top + 52) / 48) ** 2 < 1
     content[spleen] = liver_hu + rng.uniform(-15, 10)
