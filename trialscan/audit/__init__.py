@@ -2,7 +2,7 @@
 
 from trialscan.audit.digests import canonical_json, digest_bytes, digest_file, digest_json, digest_source
 from trialscan.audit.ledger import Ledger, LedgerEntry, read_ledger
-from trialscan.audit.sums import read_sums, write_sums
+from trialscan.audit.sums import read_sums, recorded_files, write_sums
 from trialscan.audit.timeline import TimelineEntry, append_timeline, read_timeline
 from trialscan.audit.verify import Finding, verify_run
 
@@ -20,6 +20,7 @@ __all__ = [
     "read_ledger",
     "read_sums",
     "read_timeline",
+    "recorded_files",
     "verify_run",
     "write_sums",
 ]

@@ -41,16 +41,21 @@ class Store:
         body = {"outputs": dict(outcome.outputs), "ran": asdict(outcome.ran) if outcome.ran else None}
         self._place(canonical_json(body).encode("utf-8"), self._results / f"{outcome.key}.json")
 
-    def recall(self, key: str, inputs: dict[str, str]) -> Outcome | None:
-        """The outcome stored under a key, its files put back into the run folder; None when it must be computed."""
+    def look(self, key: str, inputs: dict[str, str]) -> Outcome | None:
+        """The outcome stored under a key, or None; its files are not looked at."""
         source = self._results / f"{key}.json"
         if not source.is_file():
             return None
         body = json.loads(source.read_text(encoding="utf-8"))
-        if not all(self._restore(name, digest) for name, digest in body["outputs"].items()):
-            return None
         ran = Ran(**body["ran"]) if body["ran"] else None
         return Outcome("ok", key, inputs, outputs=body["outputs"], ran=ran, cached=True)
+
+    def recall(self, key: str, inputs: dict[str, str]) -> Outcome | None:
+        """The outcome stored under a key, its files put back into the run folder; None when it must be computed."""
+        outcome = self.look(key, inputs)
+        if outcome is None or not all(self._restore(name, digest) for name, digest in outcome.outputs.items()):
+            return None
+        return outcome
 
     def _restore(self, name: str, digest: str) -> bool:
         target = self._run / name

@@ -1,0 +1,102 @@
+"""One scan to its masks: `patients/<id>/<visit>/lesions.nii.gz`, `organ.nii.gz` and `segmentation.json`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from trialscan.imaging import Units, read_mask, read_volume, write_volume
+from trialscan.pipeline.setting import Setting, VisitInput
+from trialscan.pipeline.stages.json_file import read_json, write_json
+from trialscan.pipeline.tasks import Task
+from trialscan.segmentation import ModelIdentity, Segmentation, Segmenter, load_bundle, segment_scan
+from trialscan.study import Scan, SegmentationSettings
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class SegmentArguments:
+    """`folder` is relative to the run; `bundle` the model's folder, None when no network is needed."""
+
+    folder: str
+    scan: Scan
+    settings: SegmentationSettings
+    bundle: Path | None
+    device: str
+
+
+def segment_task(setting: Setting, entry: VisitInput) -> Task:
+    """The task of one scan. A scan with both masks of a reader needs no network, and does not depend on one."""
+    scan, settings = entry.visit.scan, setting.protocol.segmentation
+    model = setting.model if scan.organ_mask is None or scan.lesion_mask is None else None
+    inputs = setting.digests[scan].inputs
+    return Task(
+        kind="segment",
+        subject=entry.subject,
+        version=VERSION,
+        work=segment,
+        arguments=SegmentArguments(
+            entry.folder, scan, settings, model.bundle if model else None, setting.device if model else "cpu"
+        ),
+        parameters=settings.model_dump(mode="json") | ({"device": setting.device} if model else {}),
+        inputs=inputs | ({"model": model.weights_sha256} if model else {}),
+        resource="gpu" if model and setting.device == "cuda" else "cpu",
+    )
+
+
+def segment(run: Path, arguments: SegmentArguments, failures: Mapping[str, str]) -> Sequence[str]:  # noqa: ARG001 - has no needs
+    """Read the scan and any masks of a reader, segment what is missing, write all of it on the native grid."""
+    scan, settings = arguments.scan, arguments.settings
+    volume = read_volume(scan.path, Units(settings.units))
+    result = segment_scan(
+        volume,
+        settings=settings,
+        segmenter=_segmenter(arguments.bundle, arguments.device, settings.weights_sha256) if arguments.bundle else None,
+        organ_mask=read_mask(scan.organ_mask, like=volume) if scan.organ_mask else None,
+        lesion_mask=read_mask(scan.lesion_mask, like=volume) if scan.lesion_mask else None,
+    )
+    return write_segmentation(run, arguments.folder, result)
+
+
+def write_segmentation(run: Path, folder: str, result: Segmentation) -> list[str]:
+    """Write masks and facts; returns the relative paths."""
+    (run / folder).mkdir(parents=True, exist_ok=True)
+    names = [f"{folder}/lesions.nii.gz", f"{folder}/segmentation.json"]
+    write_volume(run / names[0], result.lesions)
+    (run / folder / "organ.nii.gz").unlink(missing_ok=True)
+    if result.organ is not None:
+        names.append(f"{folder}/organ.nii.gz")
+        write_volume(run / names[-1], result.organ)
+    facts = {
+        "organ_source": result.organ_source,
+        "lesion_source": result.lesion_source,
+        "class_names": {str(label): name for label, name in sorted(result.class_names.items())},
+        "model": asdict(result.model) if result.model else None,
+        "quality": result.quality,
+        "flags": list(result.flags),
+    }
+    write_json(run / names[1], facts)
+    return names
+
+
+def read_segmentation(run: Path, folder: str) -> Segmentation:
+    """What `write_segmentation` wrote."""
+    facts = read_json(run / folder / "segmentation.json")
+    organ = run / folder / "organ.nii.gz"
+    return Segmentation(
+        organ=read_mask(organ) if organ.exists() else None,
+        lesions=read_mask(run / folder / "lesions.nii.gz"),
+        class_names={int(label): name for label, name in facts["class_names"].items()},
+        organ_source=facts["organ_source"],
+        lesion_source=facts["lesion_source"],
+        model=ModelIdentity(**facts["model"]) if facts["model"] else None,
+        quality=facts["quality"],
+        flags=tuple(facts["flags"]),
+    )
+
+
+@lru_cache(maxsize=1)
+def _segmenter(bundle: Path, device: str, expected_sha256: str | None) -> Segmenter:
+    """The model, loaded once a process."""
+    return load_bundle(bundle, device, expected_sha256)
