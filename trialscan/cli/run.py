@@ -57,7 +57,8 @@ def run(
 ) -> int:
     """Segment, align, follow, compare and report every patient of MANIFEST.
 
-    What was computed before in the same folder is reused. A scan that fails costs its own visit; the exit code is then 4.
+    What was computed before in the same folder is reused. A scan that fails costs its own visit; the exit code is
+    then 4.
     """
     request = RunRequest(
         manifest, protocol, out, arms=arms, device=device, jobs=jobs, shard=shard, patient=patient, scheduler=scheduler

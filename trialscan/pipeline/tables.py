@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from trialscan.errors import Fault
+from trialscan.errors import Fault, ProtocolError
 
 LESION_COLUMNS = (
     "patient_id",
