@@ -4,10 +4,13 @@ from trialscan.imaging.intensity import clamp, has_nan
 from trialscan.imaging.itk import from_sitk, to_sitk
 from trialscan.imaging.mask import read_mask
 from trialscan.imaging.read import read_volume
+from trialscan.imaging.reorient import Reorientation, reorient
+from trialscan.imaging.resample import resample
 from trialscan.imaging.volume import Units, Volume, affine_from
 from trialscan.imaging.write import write_volume
 
 __all__ = [
+    "Reorientation",
     "Units",
     "Volume",
     "affine_from",
@@ -16,6 +19,8 @@ __all__ = [
     "has_nan",
     "read_mask",
     "read_volume",
+    "reorient",
+    "resample",
     "to_sitk",
     "write_volume",
 ]

@@ -17,11 +17,7 @@ def to_sitk(volume: Volume) -> sitk.Image:
     GeometryError
         The axes are not at right angles: ITK images cannot hold a shear.
     """
-    shear = float(np.abs(volume.direction.T @ volume.direction - np.eye(3)).max())
-    if shear > _SHEAR_TOLERANCE:
-        raise GeometryError(
-            "volume", f"axes that are not at right angles (cosine {shear:.4f})", "perpendicular axes", "Resample it."
-        )
+    require_perpendicular(volume)
     image = sitk.GetImageFromArray(volume.array.transpose(2, 1, 0))
     image.SetSpacing(volume.grid_spacing)
     image.SetOrigin(volume.affine[:3, 3].tolist())
@@ -53,3 +49,15 @@ def from_sitk(image: sitk.Image, units: Units, spacing_known: bool = True) -> Vo
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = direction * spacing, origin
     return Volume(array.transpose(2, 1, 0), affine, units, spacing_known)
+
+
+def require_perpendicular(volume: Volume) -> None:
+    """Raise GeometryError unless the axes are at right angles."""
+    shear = float(np.abs(volume.direction.T @ volume.direction - np.eye(3)).max())
+    if shear > _SHEAR_TOLERANCE:
+        raise GeometryError(
+            "volume",
+            f"axes that are not at right angles (cosine {shear:.4f})",
+            "perpendicular axes",
+            "Resample it to an upright grid first.",
+        )

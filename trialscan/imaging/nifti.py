@@ -7,6 +7,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
@@ -77,7 +78,7 @@ def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
     kind = nib.Nifti2Image if data[:4] in {b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"} else nib.Nifti1Image
     try:
         return kind.from_bytes(data)
-    except (nib.filebasedimages.ImageFileError, HeaderDataError, ValueError, OSError, EOFError) as error:
+    except (ImageFileError, HeaderDataError, ValueError, OSError, EOFError) as error:
         reason = "empty" if not data else f"no readable NIfTI header: {error}"
         raise ImagingError(path.name, reason, "a NIfTI file") from error
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from trialscan.errors import ImagingError
+from trialscan.imaging.dicom import is_dicom, read_dicom
 from trialscan.imaging.metaimage import read_itk
 from trialscan.imaging.nifti import read_nifti
 from trialscan.imaging.picture import read_picture
@@ -21,7 +22,7 @@ _READERS = {
 
 
 def read_volume(path: Path, units: Units | None = None) -> Volume:
-    """Read a scan: NIfTI, NRRD, MetaImage, PNG or JPEG.
+    """Read a scan: NIfTI, NRRD, MetaImage, PNG, JPEG, or one DICOM series (a file, or a folder of slices).
 
     `units` says what the numbers mean (the protocol knows); without it they are plain intensities.
 
@@ -29,11 +30,15 @@ def read_volume(path: Path, units: Units | None = None) -> Volume:
     ------
     ImagingError
         The scan is missing, damaged, of an unknown kind, or not one scalar image.
+    GeometryError
+        DICOM slices are missing, duplicated, tilted or unlike each other.
     """
     path = Path(path)
     if not path.exists():
         raise ImagingError(path.name, "not found", "an image file or a DICOM folder")
-    reader = _READERS.get(image_suffix(path))
+    reader = _READERS.get(image_suffix(path)) if path.is_file() else None
+    if reader is None and is_dicom(path):
+        reader = read_dicom
     if reader is None:
         raise ImagingError(path.name, "an unknown kind of file", "one of " + " ".join(_READERS) + " or DICOM")
     return reader(path, Units.INTENSITY if units is None else units)

@@ -5,6 +5,7 @@ from pathlib import Path
 import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 
 from trialscan.errors import ImagingError
+from trialscan.imaging.container import SPACING_FIELD
 from trialscan.imaging.itk import to_sitk
 from trialscan.imaging.nifti import encode_nifti
 from trialscan.imaging.read import image_suffix
@@ -27,7 +28,10 @@ def write_volume(path: Path, volume: Volume) -> None:
     if suffix in {".nii", ".nii.gz"}:
         partial.write_bytes(encode_nifti(volume, compress=suffix == ".nii.gz"))
     elif suffix == ".mha":
-        sitk.WriteImage(to_sitk(volume), str(partial), useCompression=True)
+        image = to_sitk(volume)
+        if not volume.spacing_known:
+            image.SetMetaData(SPACING_FIELD, "unknown")
+        sitk.WriteImage(image, str(partial), useCompression=True)
     else:
         raise ImagingError(path.name, f"suffix {suffix!r}", ".nii.gz, .nii or .mha")
     partial.replace(path)
