@@ -2,8 +2,9 @@
 
 from trialscan.phantom.deformation import Deformation
 from trialscan.phantom.lesions import random_lesions
+from trialscan.phantom.radiograph import Radiograph, project_radiograph, simulate_radiograph
 from trialscan.phantom.spec import Grid, LesionSpec, ScannerSpec, ThoraxSpec
-from trialscan.phantom.thorax import LesionTruth, Phantom, simulate_thorax, whole_thorax
+from trialscan.phantom.thorax import LesionTruth, Phantom, random_grid, simulate_thorax, whole_thorax
 
 __all__ = [
     "Deformation",
@@ -11,9 +12,13 @@ __all__ = [
     "LesionSpec",
     "LesionTruth",
     "Phantom",
+    "Radiograph",
     "ScannerSpec",
     "ThoraxSpec",
+    "project_radiograph",
+    "random_grid",
     "random_lesions",
+    "simulate_radiograph",
     "simulate_thorax",
     "whole_thorax",
 ]

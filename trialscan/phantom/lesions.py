@@ -111,7 +111,9 @@ def _shade(layer: LesionLayer, scene: Scene, lesion: LesionShape, radius: float,
     layer.weight[block][near] = np.maximum(share, weight)
 
 
-def random_lesions(spec: ThoraxSpec, rng: np.random.Generator, count: int) -> tuple[LesionSpec, ...]:
+def random_lesions(
+    spec: ThoraxSpec, rng: np.random.Generator, count: int, radius_mm: tuple[float, float] = (5.0, 34.0)
+) -> tuple[LesionSpec, ...]:
     """Draw lesions that prefer the periphery, the back and the base of the lungs, as in viral pneumonia."""
     points = lung_points(spec, 60 + 12 * count, rng, depth_mm=2.0)
     depth = surfaces(spec, *points.T).lung
@@ -122,7 +124,7 @@ def random_lesions(spec: ThoraxSpec, rng: np.random.Generator, count: int) -> tu
     for n, index in enumerate(chosen, start=1):
         kind = str(rng.choice(["ground_glass", "consolidation", "mixed"], p=[0.5, 0.2, 0.3]))
         x, y, z = points[index].tolist()
-        radius = float(np.exp(rng.uniform(np.log(5), np.log(34))))
+        radius = float(np.exp(rng.uniform(np.log(radius_mm[0]), np.log(radius_mm[1]))))
         lesions.append(
             LesionSpec(
                 n, kind, (x, y, z), radius, int(rng.integers(2**31)), float(rng.uniform(0, 3)), float(rng.uniform(0, 1))

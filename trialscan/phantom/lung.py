@@ -56,7 +56,12 @@ def plumbing(spec: ThoraxSpec) -> Plumbing:
         mine = tips[np.sign(tips[:, 0]) == side]
         half = len(mine) // 2
         for part, shift in ((mine[:half], (0.0, -6.0, 6.0)), (mine[half:], (0.0, 4.0, -14.0))):
-            trees.append(bend(grow_tree(hilum + shift, part, tip_radius=rng.uniform(0.34, 0.46), murray=rng.uniform(2.05, 2.35)), rng))
+            trees.append(
+                bend(
+                    grow_tree(hilum + shift, part, tip_radius=rng.uniform(0.34, 0.46), murray=rng.uniform(2.05, 2.35)),
+                    rng,
+                )
+            )
         near = mine[np.linalg.norm(mine - hilum, axis=1) < 62][:26]
         bronchi.append(bend(grow_tree(hilum + (0.0, 3.0, -2.0), near, tip_radius=0.8, murray=2.8), rng))
     return Plumbing(_great_vessels(spec, spine, hila), _trachea(spec, spine, hila), join(*trees), join(*bronchi))
@@ -143,9 +148,13 @@ def _fissures(spec: ThoraxSpec, x: Field, y: Field, z: Field) -> list[tuple[Fiel
     """Distances to the oblique fissures and the right horizontal one, each with its brightness in HU."""
     rng = np.random.default_rng([spec.anatomy_seed, 8])
     side = np.abs(x) - np.float32(0.5 * spec.half_width)
-    bow = side**2 / np.float32(rng.uniform(250, 600)) + np.float32(7) * np.sin(y / np.float32(rng.uniform(18, 30)) + side / 25)
+    bow = side**2 / np.float32(rng.uniform(250, 600)) + np.float32(7) * np.sin(
+        y / np.float32(rng.uniform(18, 30)) + side / 25
+    )
     tilt = np.deg2rad(rng.uniform(38, 58))
-    oblique = np.float32(np.cos(tilt)) * (z - np.float32(rng.uniform(-5, 25)) + bow) - np.float32(np.sin(tilt)) * (y - 22)
+    oblique = np.float32(np.cos(tilt)) * (z - np.float32(rng.uniform(-5, 25)) + bow) - np.float32(np.sin(tilt)) * (
+        y - 22
+    )
     level = z - np.float32(rng.uniform(-10, 15)) + np.float32(1.6) * bow
     horizontal = np.where((x < 0) & (oblique > 3), level, np.float32(99))
     return [(oblique, float(rng.uniform(10, 110))), (horizontal, float(rng.uniform(0, 80)))]

@@ -1,7 +1,7 @@
 """A thorax CT with known truth, from a seed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from trialscan.phantom.deformation import Deformation
 from trialscan.phantom.lesions import LesionLayer, LesionShape, draw_lesions, lesion_shape, random_lesions
 from trialscan.phantom.lung import Field, Plumbing, draw_lungs, hilum_cut, lung_labels, plumbing
 from trialscan.phantom.scanner import acquire
-from trialscan.phantom.spec import GROUND_GLASS, Grid, LesionSpec, ScannerSpec, ThoraxSpec
+from trialscan.phantom.spec import Grid, LesionSpec, ScannerSpec, ThoraxSpec
 from trialscan.phantom.tissue import Scene, bones, couch, soft_tissue
 
 REACH = 2.2
@@ -33,6 +33,7 @@ class Phantom:
 
     image : HU, int16. organ : 1 left lung, 2 right lung, lesions included. lesions : 1 ground glass, 2 consolidation.
     instances : label = lesion_id. deformation : maps reference LPS points to this scan's LPS points.
+    spec, drawn : the anatomy and the lesions that the scan was made from.
     """
 
     image: Volume
@@ -42,6 +43,7 @@ class Phantom:
     truth: tuple[LesionTruth, ...]
     deformation: Deformation
     spec: ThoraxSpec
+    drawn: tuple[LesionSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,28 @@ def whole_thorax(spec: ThoraxSpec, spacing_mm: tuple[float, float, float]) -> Gr
     return Grid.spanning((-wide, -deep, spec.base_z - 62), (wide, deep + 10, spec.apex_z + 26), spacing_mm)
 
 
+def random_grid(spec: ThoraxSpec, spacing_mm: tuple[float, float, float], rng: np.random.Generator) -> Grid:
+    """A field of view as scans come: the whole thorax, one cut low or high, or a single lung to the midline."""
+    whole = whole_thorax(spec, spacing_mm)
+    low = np.asarray(whole.origin_mm)
+    high = low + np.asarray(whole.shape) * spacing_mm
+    choice = rng.random()
+    if choice < 0.3:
+        side = 1 if rng.random() < 0.5 else -1
+        edges = sorted((side * rng.uniform(-25, 20), side * (spec.half_width + rng.uniform(4, 34))))
+        low[0], high[0] = edges
+        low[1], high[1] = -spec.half_depth - rng.uniform(4, 30), spec.half_depth + rng.uniform(4, 30)
+        low[2], high[2] = spec.base_z - rng.uniform(30, 55), spec.apex_z + rng.uniform(2, 25)
+    elif choice < 0.5:
+        low[2] += rng.uniform(0, 0.35) * (high[2] - low[2])
+        high[2] -= rng.uniform(0, 0.25) * (high[2] - low[2])
+    elif choice < 0.65:
+        low[:2] -= rng.uniform(0, 40, 2)
+        high[:2] += rng.uniform(0, 40, 2)
+    a, b = low.tolist(), high.tolist()
+    return Grid.spanning((a[0], a[1], a[2]), (b[0], b[1], b[2]), spacing_mm)
+
+
 def set_stage(spec: ThoraxSpec, grid: Grid, deformation: Deformation) -> Stage:
     """Place the patient's surfaces, vessels and airways on the grid."""
     axes = np.meshgrid(*grid.axes(), indexing="ij", sparse=True)
@@ -79,9 +103,7 @@ def render(
     scene = stage.scene
     layer = draw_lesions(scene, shapes, radii_mm, scene.voxel_mm)
     rng = np.random.default_rng([seed, 11])
-    hu, skin = soft_tissue(scene)
-    bones(hu, scene)
-    draw_lungs(hu, scene, stage.lung, stage.tubes, (layer.weight, layer.hu), rng)
+    hu, skin = paint(stage, layer, rng)
     if scanner.couch:
         couch(hu, scene, skin)
     affine = affine_from(scene.grid.spacing_mm, scene.grid.origin_mm)
@@ -89,7 +111,16 @@ def render(
     organ = Volume(lung_labels(stage.lung, scene.x), affine, Units.LABEL)
     classes, instances = (Volume(a, affine, Units.LABEL) for a in (layer.classes, layer.instances))
     truth = lesion_truth(layer, instances, [shape.spec for shape in shapes])
-    return Phantom(image, organ, classes, instances, truth, scene.deformation, scene.spec)
+    drawn = tuple(replace(shape.spec, radius_mm=float(r)) for shape, r in zip(shapes, radii_mm, strict=True))
+    return Phantom(image, organ, classes, instances, truth, scene.deformation, scene.spec, drawn)
+
+
+def paint(stage: Stage, layer: LesionLayer, rng: np.random.Generator) -> tuple[Field, Field]:
+    """True radiodensity of the stage with its lesions (HU), and the signed distance to the skin."""
+    hu, skin = soft_tissue(stage.scene)
+    bones(hu, stage.scene)
+    draw_lungs(hu, stage.scene, stage.lung, stage.tubes, (layer.weight, layer.hu), rng)
+    return hu, skin
 
 
 def lesion_truth(layer: LesionLayer, instances: Volume, specs: Sequence[LesionSpec]) -> tuple[LesionTruth, ...]:
