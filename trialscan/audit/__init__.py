@@ -2,7 +2,7 @@
 
 from trialscan.audit.digests import canonical_json, digest_bytes, digest_file, digest_json, digest_source
 from trialscan.audit.ledger import Ledger, LedgerEntry, read_ledger
-from trialscan.audit.sums import read_sums, recorded_files, write_sums
+from trialscan.audit.sums import read_sums, recorded_files, update_sums, write_sums
 from trialscan.audit.timeline import TimelineEntry, append_timeline, read_timeline
 from trialscan.audit.verify import Finding, verify_run
 
@@ -21,6 +21,7 @@ __all__ = [
     "read_sums",
     "read_timeline",
     "recorded_files",
+    "update_sums",
     "verify_run",
     "write_sums",
 ]

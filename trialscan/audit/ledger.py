@@ -100,6 +100,11 @@ class Ledger:
             return self._write(self._said)
         return self._write([entry])
 
+    def add(self, entry: LedgerEntry) -> str:
+        """Record an act that belongs to no run's plan, behind everything that is there; returns its hash."""
+        self._replay = []
+        return self._write([entry])[0][1]
+
     def _write(self, entries: Sequence[LedgerEntry]) -> tuple[tuple[LedgerEntry, str], ...]:
         written = []
         with self._path.open("a", encoding="utf-8") as stream:

@@ -1,5 +1,6 @@
 """SHA256SUMS: a list that `sha256sum -c --strict` checks without this software."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from trialscan.audit.digests import digest_file
@@ -20,10 +21,12 @@ def recorded_files(run: Path) -> list[str]:
 
 def write_sums(run: Path) -> Path:
     """Write the digest of every file of the record."""
-    target = run / SUMS
-    lines = [f"{digest_file(run / name)}  {name}\n" for name in recorded_files(run)]
-    target.write_text("".join(lines), encoding="utf-8")
-    return target
+    return _write(run, {name: digest_file(run / name) for name in recorded_files(run)})
+
+
+def update_sums(run: Path, names: Iterable[str]) -> Path:
+    """Renew the digests of these files only; raises VerificationError when there is no list."""
+    return _write(run, read_sums(run) | {name: digest_file(run / name) for name in names})
 
 
 def read_sums(run: Path) -> dict[str, str]:
@@ -46,3 +49,9 @@ def read_sums(run: Path) -> dict[str, str]:
             raise VerificationError(f"{SUMS}:{number}", repr(line[:80]), "'<sha256>  <path>'")
         sums[name] = digest
     return sums
+
+
+def _write(run: Path, sums: Mapping[str, str]) -> Path:
+    target = run / SUMS
+    target.write_text("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)), encoding="utf-8")
+    return target

@@ -59,17 +59,16 @@ def _check_ledger(run: Path) -> list[Finding]:
 
 
 def _check_outputs(run: Path, entries: list[dict[str, Any]]) -> list[Finding]:
-    """The files of the last run must be those its entries name."""
+    """The files of the last run must be those that its entries named last."""
     starts = [entry["index"] for entry in entries if entry["kind"] == "run"]
     if not starts:
         return [Finding("ledger.jsonl", "holds no run")]
-    findings = []
-    for entry in entries[starts[-1] :]:
-        for name, digest in entry["outputs"].items():
-            path = run / name
-            if path.is_file() and digest_file(path) != digest:
-                findings.append(Finding(name, f"differs from ledger entry {entry['index']} ({entry['kind']})"))
-    return findings
+    latest = {name: (digest, entry) for entry in entries[starts[-1] :] for name, digest in entry["outputs"].items()}
+    return [
+        Finding(name, f"differs from ledger entry {entry['index']} ({entry['kind']})")
+        for name, (digest, entry) in latest.items()
+        if (run / name).is_file() and digest_file(run / name) != digest
+    ]
 
 
 def _check_head(run: Path, entries: list[dict[str, Any]]) -> list[Finding]:
