@@ -58,7 +58,7 @@ def plumbing(spec: ThoraxSpec) -> Plumbing:
         for part, shift in ((mine[:half], (0.0, -6.0, 6.0)), (mine[half:], (0.0, 4.0, -14.0))):
             trees.append(
                 bend(
-                    grow_tree(hilum + shift, part, tip_radius=rng.uniform(0.34, 0.46), murray=rng.uniform(2.05, 2.35)),
+                    grow_tree(hilum + shift, part, tip_radius=rng.uniform(0.34, 0.46), murray=rng.uniform(1.95, 2.25)),
                     rng,
                 )
             )

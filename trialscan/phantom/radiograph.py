@@ -26,6 +26,7 @@ WATER_PER_MM = 0.0195
 DEPTH_STEP_MM = 7.0
 MIN_LUNG_MM = 12.0
 MAX_ABDOMEN_MM = 32.0
+CLOSING_MM = 14.0
 MIN_OPACITY_WATER_MM = 7.0
 
 
@@ -99,10 +100,11 @@ def _frame(spec: ThoraxSpec, pixel_mm: float, rng: np.random.Generator) -> Grid:
 
 
 def _cast(stage: Stage, layer: LesionLayer, rng: np.random.Generator) -> _Shadows:
-    """Sum attenuation and thicknesses along y."""
+    """Sum attenuation and thicknesses along y; bone counts for more than its HU, the softer the beam the more."""
     scene = stage.scene
     hu, _ = paint(stage, layer, rng)
-    density = np.maximum(1 + hu / 1000, 0)
+    softness = np.float32(rng.uniform(1.2, 2.4))
+    density = np.maximum(1 + hu / 1000, 0) + (softness - 1) * np.maximum(hu - 120, 0) / 1000
     step = DEPTH_STEP_MM
     air = soft(stage.lung, scene.voxel_mm)
     abdomen = (scene.surfaces.dome > 0) & (scene.surfaces.cavity < 0)
@@ -128,8 +130,18 @@ def _outline(shadows: _Shadows, pixel_mm: float) -> NDArray[np.uint8]:
         parts, count = ndimage.label(field > 0.5)
         if count:
             largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-            labels[ndimage.binary_fill_holes(parts == largest)] = label
+            labels[_closed(parts == largest, CLOSING_MM / pixel_mm) & (labels == 0)] = label
     return labels
+
+
+def _closed(field: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Fill notches and holes narrower than twice the radius (pixels), as an outline drawn by hand does."""
+    margin = int(np.ceil(radius)) + 1
+    padded = np.pad(field, margin)
+    grown = ndimage.distance_transform_edt(~padded) <= radius
+    shrunk = ndimage.distance_transform_edt(grown) > radius
+    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(shrunk | padded)
+    return filled[margin:-margin, margin:-margin]
 
 
 def _opacities(shadows: _Shadows, lungs: NDArray[np.bool_], pixel_mm: float) -> NDArray[np.uint8]:
