@@ -175,7 +175,7 @@ def write_table(table: pd.DataFrame, stem: Path) -> list[Path]:
     """Write `<stem>.csv` and `<stem>.parquet`: UTF-8, full precision, missing left empty."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     csv, parquet = stem.with_suffix(".csv"), stem.with_suffix(".parquet")
-    table.to_csv(csv, index=False, lineterminator="\n", float_format=repr)
+    table.to_csv(csv, index=False, lineterminator="\n")
     table.to_parquet(parquet, index=False)
     return [csv, parquet]
 
