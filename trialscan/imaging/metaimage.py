@@ -24,7 +24,4 @@ def read_itk(path: Path, units: Units) -> Volume:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ImagingError(path.name, f"cannot be read: {reason}", "a complete image file") from error
-    try:
-        return from_sitk(image, units, known)
-    except ImagingError as error:
-        raise type(error)(path.name, error.found, error.expected, error.remedy) from error
+    return from_sitk(image, units, known)

@@ -1,14 +1,16 @@
 """NIfTI files, by nibabel: it notices a damaged file, where ITK would fill the missing voxels and say nothing."""
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from trialscan.errors import ImagingError
@@ -19,7 +21,6 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNIT_IN_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _FORM_TOLERANCE_MM = 0.1
 _NO_FORM = "neither qform nor sform: axes taken as L, P, S"
-_WRITABLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
 def read_nifti(path: Path, units: Units) -> Volume:
@@ -33,10 +34,10 @@ def read_nifti(path: Path, units: Units) -> Volume:
     ImagingError
         The file is damaged or no NIfTI, holds colour or complex numbers, several frames, or an impossible spacing.
     """
-    image = _parse(path, _content(path))
-    header = image.header
+    data = _content(path)
+    header = _header(path, data)
     _check_spacing(path, header)
-    array = _voxels(path, image)
+    array = _voxels(path, data, header)
     affine, note = _spatial_form(header, array.shape)
     metadata = {"spatial_form": note} if note else {}
     known = bytes(header["descrip"]).rstrip(b"\0") != SPACING_UNKNOWN
@@ -44,15 +45,7 @@ def read_nifti(path: Path, units: Units) -> Volume:
 
 
 def encode_nifti(volume: Volume, compress: bool) -> bytes:
-    """The bytes of a NIfTI-1 file, the same for the same volume; unknown spacing is told in units and description.
-
-    Raises
-    ------
-    ImagingError
-        NIfTI readers share no type for these numbers.
-    """
-    if volume.array.dtype.name not in _WRITABLE:
-        raise ImagingError("volume", f"numbers of type {volume.array.dtype}", "one of " + ", ".join(_WRITABLE))
+    """The bytes of a NIfTI-1 file, the same for the same volume; unknown spacing is told in units and description."""
     affine = _RAS_TO_LPS @ volume.affine
     image = nib.Nifti1Image(np.asarray(volume.array), affine, dtype=volume.array.dtype)
     sheared = np.abs(volume.direction.T @ volume.direction - np.eye(3)).max() > 1e-6
@@ -74,13 +67,17 @@ def _content(path: Path) -> bytes:
         raise ImagingError(path.name, f"cannot be read: {error}", "a complete NIfTI file", "Copy it again.") from error
 
 
-def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
-    kind = nib.Nifti2Image if data[:4] in {b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"} else nib.Nifti1Image
-    try:
-        return kind.from_bytes(data)
-    except (ImageFileError, HeaderDataError, ValueError, OSError, EOFError) as error:
-        reason = "empty" if not data else f"no readable NIfTI header: {error}"
-        raise ImagingError(path.name, reason, "a NIfTI file") from error
+def _header(path: Path, data: bytes) -> nib.Nifti1Header:
+    """The header as it stands: nibabel's own check would mend impossible numbers and go on."""
+    if not data:
+        raise ImagingError(path.name, "empty", "a NIfTI file", "Copy it again.")
+    for kind, magic in ((nib.Nifti1Header, data[344:348]), (nib.Nifti2Header, data[4:8])):
+        if magic in {b"n+1\0", b"n+2\0"}:
+            try:
+                return kind.from_fileobj(io.BytesIO(data), check=False)
+            except WrapStructError as error:
+                raise ImagingError(path.name, f"truncated header: {error}", "a complete NIfTI file") from error
+    raise ImagingError(path.name, "no NIfTI header", "a NIfTI file in one piece")
 
 
 def _check_spacing(path: Path, header: nib.Nifti1Header) -> None:
@@ -89,20 +86,22 @@ def _check_spacing(path: Path, header: nib.Nifti1Header) -> None:
         raise ImagingError(path.name, f"voxel spacing {spacing.tolist()}", "positive numbers of millimetres")
 
 
-def _voxels(path: Path, image: nib.Nifti1Image) -> NDArray[Any]:
-    dtype = image.get_data_dtype()
+def _voxels(path: Path, data: bytes, header: nib.Nifti1Header) -> NDArray[Any]:
+    try:
+        dtype, shape = header.get_data_dtype(), tuple(header.get_data_shape())
+    except HeaderDataError as error:
+        raise ImagingError(path.name, f"unreadable header: {error}", "a NIfTI file") from error
     if dtype.fields is not None or dtype.kind == "c":
         raise ImagingError(path.name, f"voxels of type {dtype}", "one real number a voxel")
-    shape = tuple(image.shape)
-    if len(shape) < 2 or any(n != 1 for n in shape[3:]) or 0 in shape:
-        raise ImagingError(
-            path.name, f"an array of shape {shape}", "one image of two or three axes", "Split the frames."
-        )
+    if len(shape) < 2 or any(n != 1 for n in shape[3:]) or min(shape) < 1:
+        raise ImagingError(path.name, f"an array of shape {shape}", "one image of two or three axes")
     try:
-        array = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError) as error:
-        raise ImagingError(path.name, f"truncated: {error}", "as many voxels as the header says") from error
-    scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+        proxy = ArrayProxy(io.BytesIO(data), header)
+        array = np.asanyarray(proxy)
+    except (HeaderDataError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ImagingError(path.name, f"truncated: {reason}", "as many voxels as the header says") from error
+    scaled = (proxy.slope, proxy.inter) != (1, 0)
     wanted = np.dtype(np.float32) if scaled else array.dtype.newbyteorder("=")
     return np.array(array.reshape((*shape, 1)[:3]), dtype=wanted)
 

@@ -41,7 +41,12 @@ def read_volume(path: Path, units: Units | None = None) -> Volume:
         reader = read_dicom
     if reader is None:
         raise ImagingError(path.name, "an unknown kind of file", "one of " + " ".join(_READERS) + " or DICOM")
-    return reader(path, Units.INTENSITY if units is None else units)
+    try:
+        return reader(path, Units.INTENSITY if units is None else units)
+    except ImagingError as error:
+        if error.where == path.name:
+            raise
+        raise type(error)(f"{path.name}: {error.where}", error.found, error.expected, error.remedy) from error
 
 
 def image_suffix(path: Path) -> str:

@@ -11,6 +11,8 @@ from trialscan.imaging.nifti import encode_nifti
 from trialscan.imaging.read import image_suffix
 from trialscan.imaging.volume import Volume
 
+_WRITABLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
 
 def write_volume(path: Path, volume: Volume) -> None:
     """Write `.nii.gz`, `.nii` or `.mha`; a reader never sees half a file, and a rewrite gives the same bytes.
@@ -18,12 +20,14 @@ def write_volume(path: Path, volume: Volume) -> None:
     Raises
     ------
     ImagingError
-        The suffix is another one, or the format cannot hold the volume's type of numbers.
+        The suffix is another one, or readers share no type for the volume's numbers.
     GeometryError
         The axes are sheared and the format is `.mha`.
     """
     path = Path(path)
     suffix = image_suffix(path)
+    if volume.array.dtype.name not in _WRITABLE:
+        raise ImagingError(path.name, f"numbers of type {volume.array.dtype}", "one of " + ", ".join(_WRITABLE))
     partial = path.with_name(f".partial.{path.name}")
     if suffix in {".nii", ".nii.gz"}:
         partial.write_bytes(encode_nifti(volume, compress=suffix == ".nii.gz"))
