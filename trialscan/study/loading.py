@@ -30,7 +30,8 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         protocol = Protocol.model_validate_json(json.dumps(source.data), strict=True)
     except ValidationError as error:
         faults += placed_faults(error, source)
-        faults += _unknown_measures(source)
+        told = {fault.path for fault in faults}
+        faults += [fault for fault in _unknown_measures(source) if fault.path not in told]
     if faults:
         raise ProtocolError(as_faults(source.name, faults))
     return protocol

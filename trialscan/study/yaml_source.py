@@ -19,6 +19,7 @@ Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
 FieldPath = tuple[str, ...]
 
 DEEPEST = 16
+YAML_TAG = "tag:yaml.org,2002:"
 
 
 class Place(NamedTuple):
@@ -33,8 +34,8 @@ class YamlSource:
     """What a YAML file says, where it says it, and what is wrong with the way it says it.
 
     `data` holds text, numbers, booleans, None, lists and mappings with text keys; dates are ISO text. `places` maps
-    the path of every field to its `Place`. `faults` are those of the notation: repeated fields, anchors, odd values;
-    `spoiled` are the paths whose value could not be taken over because of one.
+    the path of every field to its `Place`; a field without a value has the place of its name. `faults` are those of
+    the notation: repeated fields, anchors, odd values; `spoiled` are the paths whose value could not be taken over.
     """
 
     name: str
@@ -44,10 +45,11 @@ class YamlSource:
     spoiled: set[FieldPath] = field(default_factory=set)
 
     def place(self, path: FieldPath) -> Place:
-        """The place of a field or, where the file does not have it, of the nearest field around it."""
-        while path and path not in self.places:
-            path = path[:-1]
-        return self.places.get(path, Place(Position(1, 1), Position(1, 1)))
+        """The place of a field or, where the file does not have it, of the name of the nearest field around it."""
+        if path in self.places:
+            return self.places[path]
+        key = self.place(path[:-1]).key if path else Position(1, 1)
+        return Place(key, key)
 
     def is_spoiled(self, path: FieldPath) -> bool:
         """Whether the value at the path, or one that holds it, could not be taken over."""
@@ -119,13 +121,14 @@ def _build_mapping(node: MappingNode, path: FieldPath, source: YamlSource) -> di
             message = f"the field is already set in line {line}; keep one of the two"
             source.faults.append(PlacedFault(_position(key_node), inner, message))
             continue
-        source.places[inner] = Place(_position(key_node), _position(value_node))
+        empty = value_node.start_mark.index == value_node.end_mark.index
+        source.places[inner] = Place(_position(key_node), _position(key_node if empty else value_node))
         fields[key_node.value] = _build(value_node, inner, source)
     return fields
 
 
 def _build_scalar(node: Node, path: FieldPath, source: YamlSource) -> Plain:
-    message = f"{node.value!r} cannot be read as {str(node.tag).rpartition(':')[2]}"
+    message = f"{node.value!r} cannot be read as {str(node.tag).removeprefix(YAML_TAG)}"
     try:
         value = YAML(typ="safe", pure=True).constructor.construct_object(node)
     except (YAMLError, ValueError):
