@@ -1,0 +1,6 @@
+"""Reports drawn from the tables of a finished run; nothing is computed here that a table does not hold."""
+
+from trialscan.reports.index import write_index
+from trialscan.reports.patient import write_patient_report
+
+__all__ = ["write_index", "write_patient_report"]

@@ -1,0 +1,88 @@
+"""From a matplotlib figure to SVG with the same bytes every time, and from SVG to vectors in a PDF."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
+from reportlab.graphics.shapes import Drawing
+from svglib.svglib import svg2rlg
+
+from trialscan.errors import ReportError
+from trialscan.reports import style
+from trialscan.reports.fonts import EmbeddedFonts, printable, register_fonts
+
+_SETTINGS: dict[RcKeyType, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "trialscan",
+    "font.family": ["DejaVu Sans"],
+    "font.size": 7.5,
+    "text.parse_math": False,
+    "text.color": style.INK,
+    "axes.edgecolor": style.MUTED,
+    "axes.labelcolor": style.INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.unicode_minus": True,
+    "xtick.color": style.MUTED,
+    "ytick.color": style.MUTED,
+    "xtick.labelcolor": style.INK,
+    "ytick.labelcolor": style.INK,
+    "legend.frameon": False,
+    "legend.fontsize": 7.2,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Matplotlib's settings for every figure of a report, whatever the user's own are; restored on leaving."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
+
+
+def new_figure(width_mm: float, height_mm: float) -> Figure:
+    """An empty figure of a size in mm, laid out so that labels neither overlap nor leave the edge."""
+    return Figure(figsize=(width_mm / 25.4, height_mm / 25.4), layout="constrained")
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as SVG text with real text in it; the same figure gives the same bytes."""
+    buffer = io.StringIO()
+    metadata = {"Date": None, "Creator": "trialscan", "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", metadata=metadata)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def to_drawing(svg: str, width_pt: float | None = None) -> Drawing:
+    """SVG text as a reportlab drawing (vectors, embedded type), scaled to a width in points if given."""
+    register_fonts()
+    drawing = svg2rlg(io.BytesIO(svg.encode()), font_map=EmbeddedFonts())
+    if drawing is None:
+        raise ReportError("figure", "an SVG that cannot be drawn", "SVG as matplotlib writes it")
+    if width_pt is not None:
+        factor = width_pt / drawing.width
+        drawing.scale(factor, factor)
+        drawing.width, drawing.height = width_pt, drawing.height * factor
+    return drawing
+
+
+def label(text: str) -> str:
+    """A name from a table made safe for a figure: characters the typeface lacks are marked."""
+    return printable(text)
+
+
+def light_grid(axes: Axes) -> None:
+    """Faint horizontal lines behind the data."""
+    axes.grid(axis="y", color=style.RULE, linewidth=0.4)
+    axes.set_axisbelow(True)

@@ -1,0 +1,45 @@
+"""What a reader must know before any number: flags of all visits, gathered and in plain words."""
+
+from collections.abc import Iterable
+
+from trialscan.reports.run_folder import FAILED, MISSING, VisitRow
+from trialscan.reports.words import plain, sentence
+
+_WORDS = {
+    "alignment_review": "The alignment to baseline is doubtful and needs review; lesion identities and the shared slice depend on it",
+    "alignment_fail": "The scan could not be aligned to baseline; its lesions are not linked to earlier ones",
+    "outside_visit_window": "The scan lies outside the visit's window in the protocol",
+}
+_STATUS_FLAGS = frozenset({FAILED, MISSING})
+
+
+def flag_words(code: str) -> str:
+    """A flag's code as a sentence."""
+    return sentence(_WORDS.get(code, plain(code)))
+
+
+def gathered_flags(visits: Iterable[VisitRow]) -> list[tuple[str, tuple[str, ...]]]:
+    """Each thing to know with the visits it concerns: failed visits first, then missing ones, then other flags."""
+    failed: dict[str, list[str]] = {}
+    missing: dict[str, list[str]] = {}
+    other: dict[str, list[str]] = {}
+    for row in visits:
+        if row.status == FAILED:
+            reason = row.text("message") or "no reason recorded"
+            failed.setdefault(sentence(f"The scan could not be used: {reason}"), []).append(row.visit)
+        elif row.status == MISSING:
+            missing.setdefault("The visit was planned but there is no scan.", []).append(row.visit)
+        for code in row.flags:
+            if code not in _STATUS_FLAGS:
+                other.setdefault(flag_words(code), []).append(row.visit)
+    return [(words, tuple(names)) for group in (failed, missing, other) for words, names in group.items()]
+
+
+def severity(visits: Iterable[VisitRow]) -> tuple[int, int, int]:
+    """How much is wrong: failed visits, missing visits, other flags; larger is worse."""
+    rows = list(visits)
+    return (
+        sum(row.status == FAILED for row in rows),
+        sum(row.status == MISSING for row in rows),
+        sum(code not in _STATUS_FLAGS for row in rows for code in row.flags),
+    )

@@ -1,0 +1,80 @@
+"""How the numbers were made, in words that can be cited, and the digests they go back to."""
+
+from collections.abc import Sequence
+
+from reportlab.platypus import Table
+
+from trialscan.reports import blocks
+from trialscan.reports.run_folder import OK, RunFolder, VisitRow
+from trialscan.reports.words import NONE, plain, short_digest
+
+_ENGINES = {"ants": "ANTs", "simpleitk": "SimpleITK"}
+
+
+def methods_text(folder: RunFolder, visits: Sequence[VisitRow]) -> list[str]:
+    """Software, outlines, lesion rules and alignment of these visits, each as a paragraph."""
+    study = folder.protocol.study
+    opening = (
+        f"Scans were measured by trialscan {folder.version} under protocol {study.id} "
+        f"(sha256 {short_digest(folder.protocol_sha256)})."
+    )
+    return [f"{opening} {_outlines(folder, visits)} {_lesion_rules(folder)}", _alignment(folder)]
+
+
+def provenance_table(visits: Sequence[VisitRow]) -> Table:
+    """A row a visit: digests of the scan, the masks that were counted, and the model's weights."""
+    columns = ("image_sha256", "organ_sha256", "lesion_sha256", "model_sha256")
+    rows = [
+        [blocks.text(row.visit, "cell"), *[blocks.text(short_digest(row.text(name)), "mono") for name in columns]]
+        for row in visits
+    ]
+    return blocks.grid(["Visit", "Scan", "Organ mask", "Lesion mask", "Model weights"], rows, [1, 1.5, 1.5, 1.5, 1.5])
+
+
+def _outlines(folder: RunFolder, visits: Sequence[VisitRow]) -> str:
+    organ = plain(folder.protocol.segmentation.organ_name)
+    return f"{_sources(visits, 'organ', f'the {organ}')} {_sources(visits, 'lesion', 'lesions')}"
+
+
+def _sources(visits: Sequence[VisitRow], what: str, name: str) -> str:
+    """Who outlined what at which visits; a model is never called a reader."""
+    origins: dict[str, list[str]] = {}
+    for row in visits:
+        source = row.text(f"{what}_source")
+        if row.status != OK or source in {"", "none"}:
+            continue
+        digest = short_digest(row.text("model_sha256"))
+        model = f"the model {row.text('model')} (weights sha256 {digest}; not checked by a reader)"
+        origins.setdefault(model if source == "model" else f"a {source}'s masks", []).append(row.visit)
+    if not origins:
+        return f"No outline of {name} was to be had."
+    told = "; ".join(f"{origin} at {', '.join(dict.fromkeys(names))}" for origin, names in origins.items())
+    return f"Outlines of {name} came from {told}."
+
+
+def _lesion_rules(folder: RunFolder) -> str:
+    rules = folder.protocol.lesions
+    return (
+        f"A lesion is a connected region of at least {rules.minimum_ml:g} ml ({rules.minimum_pixels} pixels in a "
+        "planar image), counted on the scan's own grid. "
+        f"Lesions of two visits are taken as one when they touch within {rules.matching_tolerance_mm:g} mm in baseline "
+        f"coordinates; a change within ± {rules.repeatability_percent:g} % is called stable."
+    )
+
+
+def _alignment(folder: RunFolder) -> str:
+    settings = folder.protocol.registration
+    if settings.method == "none":
+        return "Follow-ups were not aligned to the baseline: the protocol asks for no registration."
+    return (
+        f"Follow-ups were aligned to the baseline by {settings.method} registration ({_ENGINES[settings.engine]}, "
+        f"{settings.spacing_mm:g} mm grid); the table of quality names the step that was used. Alignment serves lesion "
+        "identity and pictures only: no mask was resampled before it was measured. An alignment below an organ "
+        f"overlap (Dice) of {settings.limits.min_organ_dice:g} or with more than {settings.limits.max_folding_percent:g} % "
+        "folding is marked for review."
+    )
+
+
+def cite_as(folder: RunFolder) -> str:
+    """One line to cite the run by."""
+    return f"trialscan {folder.version}, protocol {folder.protocol.study.id}, sha256 {folder.protocol_sha256 or NONE}."
