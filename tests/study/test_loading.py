@@ -144,8 +144,8 @@ ONE_FAULT = [
         "segmentation:\n",
         "visits:\n  schedule:\n    - {visit: W0, day: 0, window_days: [1, 3]}\nsegmentation:\n",
         (
-            "7:40: visits.schedule.0.window_days: found [1, 3]; expected days before (0 or less) and after (0 or more), "
-            "as in [-3, 3]"
+            "7:40: visits.schedule.0.window_days: found [1, 3]; expected days before (0 or less) and after "
+            "(0 or more), as in [-3, 3]"
         ),
     ),
     (
@@ -173,8 +173,8 @@ ONE_FAULT = [
         "{1: lesion}",
         "{1: organ}",
         (
-            "6:29: segmentation.reader_lesion_labels.1: a class may not be called 'organ', because organ_ml is a column "
-            "of its own"
+            "6:29: segmentation.reader_lesion_labels.1: a class may not be called 'organ', because organ_ml is "
+            "a column of its own"
         ),
     ),
     (
@@ -239,6 +239,7 @@ ONE_FAULT = [
         "11:7: endpoints.secondary.1: burden_ml with transform log1p is already an endpoint",
     ),
     ("  id: trial\n", "  id: &x trial\n", "2:7: study.id: anchor &x is not allowed; write the value out in each place"),
+    ("  id: trial\n", "  id: !!bool x\n", "2:7: study.id: 'x' cannot be read as bool"),
     ("  id: trial\n", "  id: !!binary dHJpYWw=\n", "2:7: study.id: 'dHJpYWw=' cannot be read as binary"),
     (
         "  id: trial\n",
@@ -343,6 +344,11 @@ def test_an_endless_alias_is_refused(protocol_faults: Check, minimal: str):
     assert protocol_faults(minimal.replace("A trial", "&x [*x]")) == [
         "protocol.yaml:3:10: study.title: anchor &x is not allowed; write the value out in each place"
     ]
+
+
+def test_a_repeated_anchor_is_told_twice(protocol_faults: Check, minimal: str):
+    text = minimal.replace("id: trial", "id: &x trial").replace("A trial", "&x A trial")
+    assert [fault.split(": ")[0] for fault in protocol_faults(text)] == ["protocol.yaml:2:7", "protocol.yaml:3:10"]
 
 
 def test_words_that_older_yaml_converts_stay_text(tmp_path: Path, minimal: str):

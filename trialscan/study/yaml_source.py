@@ -76,8 +76,10 @@ def read_yaml(path: Path) -> YamlSource:
 
 
 def _compose(text: str, name: str) -> Node | None:
+    yaml = YAML(typ="rt", pure=True)
+    yaml.composer.warn_double_anchors = False  # each anchor is a fault already
     try:
-        return YAML(typ="rt", pure=True).compose(text)  # type: ignore[no-any-return]
+        return yaml.compose(text)  # type: ignore[no-any-return]
     except ReaderError as error:
         before = text[: error.position]
         position = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
@@ -131,7 +133,7 @@ def _build_scalar(node: Node, path: FieldPath, source: YamlSource) -> Plain:
     message = f"{node.value!r} cannot be read as {str(node.tag).removeprefix(YAML_TAG)}"
     try:
         value = YAML(typ="safe", pure=True).constructor.construct_object(node)
-    except (YAMLError, ValueError):
+    except (YAMLError, ValueError, KeyError):
         source.spoil(_position(node), path, message)
         return None
     if isinstance(value, date):
