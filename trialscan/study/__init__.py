@@ -5,15 +5,43 @@ from trialscan.study.loading import load_protocol
 from trialscan.study.lock import dump_protocol
 from trialscan.study.manifest import load_study
 from trialscan.study.protocol import Protocol
+from trialscan.study.sections import (
+    AnalysisSettings,
+    Endpoint,
+    EndpointSettings,
+    LesionSettings,
+    Modality,
+    RegistrationLimits,
+    RegistrationSettings,
+    ReportSettings,
+    ScheduledVisit,
+    SegmentationLimits,
+    SegmentationSettings,
+    StudySettings,
+    VisitSettings,
+)
 from trialscan.study.shipped import find_protocol, resolve_model
 
 __all__ = [
+    "AnalysisSettings",
     "Arms",
+    "Endpoint",
+    "EndpointSettings",
+    "LesionSettings",
+    "Modality",
     "Patient",
     "Protocol",
+    "RegistrationLimits",
+    "RegistrationSettings",
+    "ReportSettings",
     "Scan",
+    "ScheduledVisit",
+    "SegmentationLimits",
+    "SegmentationSettings",
     "Study",
+    "StudySettings",
     "Visit",
+    "VisitSettings",
     "dump_protocol",
     "find_protocol",
     "load_protocol",

@@ -8,8 +8,7 @@ from trialscan.imaging import Units, Volume, read_mask, read_volume
 from trialscan.pipeline.setting import Setting, VisitInput
 from trialscan.pipeline.tasks import Task
 from trialscan.registration import register, write_alignment
-from trialscan.study import Scan
-from trialscan.study.sections import RegistrationSettings
+from trialscan.study import RegistrationSettings, Scan
 
 VERSION = 1
 

@@ -10,8 +10,7 @@ from trialscan.pipeline.setting import Setting, VisitInput
 from trialscan.pipeline.stages.json_file import read_json, write_json
 from trialscan.pipeline.tasks import Task
 from trialscan.segmentation import ModelIdentity, Segmentation, Segmenter, load_bundle, segment_scan
-from trialscan.study import Scan
-from trialscan.study.sections import SegmentationSettings
+from trialscan.study import Scan, SegmentationSettings
 
 VERSION = 1
 

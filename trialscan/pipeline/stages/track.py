@@ -16,8 +16,7 @@ from trialscan.pipeline.stages.json_file import read_json, write_json
 from trialscan.pipeline.stages.segment import read_segmentation
 from trialscan.pipeline.tasks import Task
 from trialscan.registration import Alignment, read_alignment
-from trialscan.study import Patient
-from trialscan.study.sections import LesionSettings
+from trialscan.study import LesionSettings, Patient
 
 VERSION = 1
 
