@@ -1,0 +1,73 @@
+"""Connected components of a lesion mask, those too small left out."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from trialscan.imaging import Volume
+from trialscan.study.sections import LesionSettings
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class Components:
+    """Kept components as labels 1…n by falling size, the box of each, and what was dropped."""
+
+    labels: NDArray[Any]
+    counts: tuple[int, ...]
+    boxes: tuple[Box, ...]
+    dropped_count: int
+    dropped_voxels: int
+
+
+def minimum_voxels(grid: Volume, settings: LesionSettings) -> int:
+    """Fewest voxels of a lesion: from `minimum_ml`, or `minimum_pixels` where the grid has no millilitres."""
+    if grid.is_planar or not grid.spacing_known:
+        return settings.minimum_pixels
+    # A size that equals the minimum up to rounding of the affine is kept.
+    return max(1, math.ceil(settings.minimum_ml / grid.voxel_ml - 1e-6))
+
+
+def find_components(mask: NDArray[np.bool_], minimum: int) -> Components:
+    """Label the components of `mask` (i, j, k) that have at least `minimum` voxels.
+
+    Voxels that share a face, an edge or a corner belong together (26 neighbours; 8 in a planar image). Labels run by
+    falling voxel count, then by the position of the first voxel in array order.
+    """
+    box = _occupied(mask)
+    if box is None:
+        return Components(np.zeros(mask.shape, np.uint8), (), (), 0, 0)
+    found = np.empty(mask[box].shape, np.int32)
+    ndimage.label(mask[box], structure=np.ones((3, 3, 3)), output=found)
+    sizes = np.bincount(found.ravel())
+    order = np.argsort(-sizes[1:], kind="stable") + 1
+    kept = order[sizes[order] >= minimum]
+    renumber = np.zeros(len(sizes), np.min_scalar_type(len(kept)))
+    renumber[kept] = np.arange(1, len(kept) + 1)
+    labels = np.zeros(mask.shape, renumber.dtype)
+    labels[box] = renumber[found]
+    counts = tuple(int(sizes[label]) for label in kept)
+    return Components(
+        labels, counts, boxes_of(labels), len(order) - len(kept), int(np.count_nonzero(mask)) - sum(counts)
+    )
+
+
+def boxes_of(labels: NDArray[Any]) -> tuple[Box, ...]:
+    """The bounding box of each label 1…n, in order; every label up to the largest is present."""
+    return tuple((box[0], box[1], box[2]) for box in ndimage.find_objects(labels) if box is not None)
+
+
+def _occupied(mask: NDArray[np.bool_]) -> Box | None:
+    """The smallest box that holds every True voxel."""
+    ranges = []
+    for axis in range(3):
+        hits = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
+        if hits.size == 0:
+            return None
+        ranges.append(slice(int(hits[0]), int(hits[-1]) + 1))
+    return ranges[0], ranges[1], ranges[2]

@@ -1,0 +1,122 @@
+"""What a patient's visits say together: the course of each lesion and of the whole burden."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from trialscan.lesions.findings import Findings
+from trialscan.registration import Alignment
+
+VisitStatus = Literal["ok", "failed", "missing"]
+
+
+class Change(StrEnum):
+    """What became of a lesion since it was last assessed."""
+
+    NEW = "new"
+    GROWING = "growing"
+    STABLE = "stable"
+    SHRINKING = "shrinking"
+    RESOLVED = "resolved"
+    MERGED = "merged"
+    SPLIT = "split"
+    INDETERMINATE = "indeterminate"
+    NOT_ASSESSED = "not_assessed"
+
+
+@dataclass(frozen=True)
+class VisitFindings:
+    """One visit of a patient, scanned or not.
+
+    Attributes
+    ----------
+    visit, study_day : a scheduled visit that is missing gives its planned day.
+    findings : None unless `status` is "ok".
+    alignment : between this scan and the baseline; None at the baseline, and where none was made.
+    is_baseline : whether its coordinates are those of the history; at most one visit of a patient.
+    status : "ok", "failed" (a scan that could not be processed) or "missing" (no scan).
+    """
+
+    visit: str
+    study_day: int
+    findings: Findings | None
+    alignment: Alignment | None = None
+    is_baseline: bool = False
+    status: VisitStatus = "ok"
+
+
+@dataclass(frozen=True)
+class LesionRow:
+    """One lesion at one visit.
+
+    Attributes
+    ----------
+    lesion_id : stable over visits, "L01" onwards; "<visit>-1" onwards in a visit that could not be linked.
+    label : the lesion's number in that visit's `Findings`; None where it was not seen.
+    family : "F01" onwards: all lesions that merges and splits join; empty where the visit could not be linked.
+    volume_ml, area_mm2, organ_percent, longest_diameter_mm : native measures; 0 when resolved, None when not assessed
+        or unknown.
+    centroid_mm : in baseline LPS; the place last seen when resolved or not assessed; None without spacing or link.
+    change : against the visit at which the lesion was last assessed; None at the first visit.
+    change_percent : of the size then; of all lesions together that merged or split.
+    family_change_percent : of the family's size at the baseline; None where either is unknown or the baseline has none.
+    predecessors : lesion_ids at the last assessed visit that this lesion continues, its own included.
+    note : why it was not assessed, or what a reader should know of the call.
+    """
+
+    visit: str
+    study_day: int
+    lesion_id: str
+    label: int | None
+    family: str
+    class_name: str
+    volume_ml: float | None
+    area_mm2: float | None
+    organ_percent: float | None
+    longest_diameter_mm: float | None
+    mean_intensity: float | None
+    centroid_mm: tuple[float, float, float] | None
+    change: Change | None
+    change_percent: float | None
+    family_change_percent: float | None
+    predecessors: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class TrajectoryRow:
+    """The whole burden at one visit; every figure without a unit in its name is in that of `measure`.
+
+    Attributes
+    ----------
+    measure : "burden_ml" when every scan of the patient has millilitres, "burden_percent" otherwise.
+    burden : None when the visit has no findings or the measure is unknown.
+    change, change_percent : from the baseline.
+    nadir : the least burden from the baseline up to this visit; change_from_nadir_percent compares with it.
+    best_response_percent : the lowest change_percent up to this visit, the baseline's 0 not counted.
+    new_count, new_burden : lesions called new at this visit; None when the visit was not linked.
+    resolved_count, resolved_burden : lesions called resolved at this visit, by their last size; None likewise.
+    """
+
+    visit: str
+    study_day: int
+    status: VisitStatus
+    measure: Literal["burden_ml", "burden_percent"]
+    burden: float | None
+    change: float | None
+    change_percent: float | None
+    nadir: float | None
+    change_from_nadir_percent: float | None
+    best_response_percent: float | None
+    new_count: int | None
+    new_burden: float | None
+    resolved_count: int | None
+    resolved_burden: float | None
+
+
+@dataclass(frozen=True)
+class History:
+    """A patient's lesions by visit and id, and the burden by visit."""
+
+    rows: tuple[LesionRow, ...]
+    trajectory: tuple[TrajectoryRow, ...]

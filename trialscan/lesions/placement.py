@@ -1,0 +1,111 @@
+"""Where a scan's lesions and its field of view lie in the patient's baseline coordinates.
+
+Only points are mapped. Nothing that is counted is ever resampled.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from trialscan.imaging import Volume
+from trialscan.lesions.components import Box, boxes_of
+from trialscan.lesions.findings import Findings
+from trialscan.lesions.history import VisitFindings
+from trialscan.registration import Alignment
+
+Floats = NDArray[np.float64]
+
+POINTS_PER_LESION = 4000
+COVERED_SHARE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """One lesion as points in baseline LPS.
+
+    Each point stands for a block of voxels, a single one in a small lesion: the mean of their places (`points`, n × 3),
+    their count (`weights`), and the radius of a ball as large as a block. `size` is the lesion's own volume on its
+    native grid, in mm³ (or cubic pixels).
+    """
+
+    points: Floats
+    weights: Floats
+    radius: float
+    size: float
+    centroid: tuple[float, float, float]
+    tree: KDTree
+
+    @property
+    def low(self) -> Floats:
+        """Least coordinates (3,)."""
+        return self.tree.mins
+
+    @property
+    def high(self) -> Floats:
+        """Greatest coordinates (3,)."""
+        return self.tree.maxes
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedVisit:
+    """An aligned visit: its lesions as clouds, and what its scan covered."""
+
+    visit: VisitFindings
+    findings: Findings
+    clouds: tuple[Cloud, ...]
+
+    @property
+    def error_mm(self) -> float | None:
+        """The 95th percentile of the estimated alignment error; 0 at the baseline, None when not estimated."""
+        if self.visit.alignment is None:
+            return 0.0
+        return self.visit.alignment.quality.get("estimated_error_mm_p95")
+
+    def covers(self, cloud: Cloud, margin: float) -> bool:
+        """Whether this scan shows the place of `cloud`: 95 % of it at least `margin` (mm or pixels) inside the field.
+
+        The slice axis of a planar scan does not count.
+        """
+        grid = self.findings.labels
+        points = cloud.points if self.visit.alignment is None else self.visit.alignment.to_followup(cloud.points)
+        scanned = 2 if grid.is_planar else 3
+        index = grid.to_index(points)[:, :scanned]
+        step = margin / np.asarray(grid.grid_spacing[:scanned])
+        last = np.asarray(grid.shape[:scanned])
+        inside = np.all((index + 0.5 >= step) & (index + 0.5 <= last - step), axis=1)
+        return bool(cloud.weights[inside].sum() >= COVERED_SHARE * cloud.weights.sum())
+
+
+def place(visit: VisitFindings, findings: Findings) -> PlacedVisit:
+    """Map the lesions of a visit that is the baseline, or has an alignment to it, to baseline coordinates."""
+    grid = findings.labels
+    clouds = tuple(
+        _cloud(grid, box, number, visit.alignment) for number, box in enumerate(boxes_of(grid.array), start=1)
+    )
+    return PlacedVisit(visit, findings, clouds)
+
+
+def _cloud(grid: Volume, box: Box, number: int, alignment: Alignment | None) -> Cloud:
+    voxels = np.argwhere(grid.array[box] == number)
+    centres, weights = _blocks(voxels, np.asarray(grid.grid_spacing))
+    offset = np.asarray([axis.start for axis in box])
+    native = grid.to_world(np.vstack([voxels.mean(axis=0), centres]) + offset)
+    placed = native if alignment is None else alignment.to_baseline(native)
+    x, y, z = (float(value) for value in placed[0])
+    size = len(voxels) * abs(float(np.linalg.det(grid.affine[:3, :3])))
+    block = size / len(weights)
+    radius = np.sqrt(block / grid.grid_spacing[2] / np.pi) if grid.is_planar else np.cbrt(0.75 * block / np.pi)
+    return Cloud(placed[1:], weights, float(radius), size, (x, y, z), KDTree(placed[1:]))
+
+
+def _blocks(voxels: NDArray[np.int64], spacing: Floats) -> tuple[Floats, Floats]:
+    """Group voxels into nearly cubic blocks, about `POINTS_PER_LESION` at most: mean index (n, 3) and voxel count."""
+    edge = np.cbrt(len(voxels) * spacing.prod() / POINTS_PER_LESION)
+    block = voxels // np.maximum(1, np.rint(edge / spacing).astype(np.int64))
+    key = np.ravel_multi_index(tuple(block.T), tuple(block.max(axis=0) + 1))
+    _, owner = np.unique(key, return_inverse=True)
+    weights = np.bincount(owner).astype(np.float64)
+    sums = [np.bincount(owner, weights=voxels[:, axis].astype(np.float64)) for axis in range(3)]
+    return np.stack(sums, axis=1) / weights[:, None], weights

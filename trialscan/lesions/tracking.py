@@ -1,0 +1,170 @@
+"""Follow every lesion of a patient over any number of visits, in the baseline's coordinates."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from trialscan.errors import LesionError
+from trialscan.lesions.correspondence import Link, link_lesions
+from trialscan.lesions.history import Change, History, LesionRow, VisitFindings
+from trialscan.lesions.identity import Step, heirs, steps
+from trialscan.lesions.kinship import with_families
+from trialscan.lesions.placement import Cloud, PlacedVisit, place
+from trialscan.lesions.rows import Call, Track, linked_call, seen_row, unlinked_rows, unseen_row
+from trialscan.lesions.tolerance import least_tolerance, pair_tolerance
+from trialscan.lesions.trajectory import trajectory
+from trialscan.study.sections import LesionSettings
+
+
+def track_patient(visits: Sequence[VisitFindings], settings: LesionSettings) -> History:
+    """Link the lesions of one patient's visits and call the change of each.
+
+    Visits may come in any order; they are taken by study day. Every visit is compared with what was last assessed,
+    across missing, failed and unaligned visits, whose known lesions are listed as not assessed.
+
+    Raises
+    ------
+    LesionError
+        Two visits share a name, more than one is the baseline, or a visit contradicts its status.
+    """
+    ordered = sorted(visits, key=lambda visit: (visit.study_day, visit.visit))
+    _check(ordered)
+    tracker = _Tracker(settings, least_tolerance(ordered, settings))
+    rows = [row for visit in ordered for row in tracker.advance(visit)]
+    linked = tuple(placed.visit.visit for placed in tracker.assessed)
+    return History(with_families(rows, ordered), trajectory(ordered, rows, linked))
+
+
+def _check(visits: Sequence[VisitFindings]) -> None:
+    names = [visit.visit for visit in visits]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise LesionError("visits", f"{repeated} more than once", "each visit once")
+    baselines = [visit.visit for visit in visits if visit.is_baseline]
+    if len(baselines) > 1:
+        raise LesionError("visits", f"{baselines} all as baseline", "one baseline at most")
+    for visit in visits:
+        if (visit.findings is None) == (visit.status == "ok"):
+            held = "none" if visit.findings is None else "some"
+            raise LesionError(f"visit {visit.visit}", f"status {visit.status} and findings: {held}", "findings when ok")
+        if visit.is_baseline and visit.alignment is not None:
+            raise LesionError(f"visit {visit.visit}", "a baseline with an alignment", "none: its coordinates are used")
+
+
+def _unlinked_reason(visit: VisitFindings) -> str:
+    """Why a visit has no place in baseline coordinates; empty when it has one."""
+    if visit.status != "ok":
+        return f"scan {visit.status}"
+    if visit.is_baseline:
+        return ""
+    if visit.alignment is None:
+        return "not linked: no alignment to the baseline"
+    return "not linked: alignment failed" if visit.alignment.status == "fail" else ""
+
+
+class _Tracker:
+    """The known lesions of a patient, carried from visit to visit."""
+
+    def __init__(self, settings: LesionSettings, least: float) -> None:
+        self.settings = settings
+        self.least = least
+        self.tracks: dict[int, Track] = {}
+        self.named = 0
+        self.assessed: list[PlacedVisit] = []
+
+    def advance(self, visit: VisitFindings) -> list[LesionRow]:
+        """Take the next visit and return its rows, by lesion_id."""
+        reason = _unlinked_reason(visit)
+        if visit.findings is not None and not reason:
+            return self._link(place(visit, visit.findings))
+        unassessed = Call(Change.NOT_ASSESSED, None, reason)
+        rows = [unseen_row(track, visit, unassessed) for track in self._known(resolved=False)]
+        return rows if visit.findings is None else rows + unlinked_rows(visit, visit.findings, reason)
+
+    def _known(self, *, resolved: bool) -> list[Track]:
+        return [track for _, track in sorted(self.tracks.items()) if track.resolved == resolved]
+
+    def _link(self, placed: PlacedVisit) -> list[LesionRow]:
+        """Link a visit with the lesions present before; what stays unlinked, with those that had resolved."""
+        present, gone = self._known(resolved=False), self._known(resolved=True)
+        links = self._links(present, placed, range(len(placed.clouds)))
+        fresh = sorted(set(range(len(placed.clouds))) - {link.later for link in links})
+        returns = self._links(gone, placed, fresh)
+        links += [Link(link.earlier + len(present), link.later) for link in returns]
+        known = present + gone
+        named = self._name(known, links, placed)
+        rows = [row for step in steps(links, len(known), len(named)) for row in self._rows(step, known, links, named)]
+        rows += self._absent(known, links, placed)
+        self.assessed.append(placed)
+        return sorted(rows, key=lambda row: int(row.lesion_id[1:]))
+
+    def _links(self, tracks: Sequence[Track], placed: PlacedVisit, lesions: Sequence[int]) -> list[Link]:
+        reach = np.array([pair_tolerance(track.seen, placed, self.least) for track in tracks])
+        found = link_lesions([track.cloud for track in tracks], [placed.clouds[lesion] for lesion in lesions], reach)
+        return [Link(link.earlier, lesions[link.later]) for link in found]
+
+    def _name(self, known: Sequence[Track], links: Sequence[Link], placed: PlacedVisit) -> list[Track]:
+        """Give every lesion of the visit its lasting name; the names that others continue are no longer followed."""
+        kept = heirs(links, [track.cloud.size for track in known], [cloud.size for cloud in placed.clouds])
+        named = []
+        for position, (lesion, cloud) in enumerate(zip(placed.findings.lesions, placed.clouds, strict=True)):
+            if position not in kept:
+                self.named += 1
+            number = known[kept[position]].number if position in kept else self.named
+            named.append(Track(number, lesion, cloud, placed))
+        for link in links:
+            self.tracks.pop(known[link.earlier].number, None)
+        self.tracks.update((track.number, track) for track in named)
+        return named
+
+    def _rows(
+        self, step: Step, known: Sequence[Track], links: Sequence[Link], named: Sequence[Track]
+    ) -> list[LesionRow]:
+        """The rows of the lesions that a step leads to."""
+        if not step.earlier:
+            return [seen_row(named[lesion], self._first_call(named[lesion].cloud), ()) for lesion in step.later]
+        before = [known[track] for track in step.earlier]
+        after = [named[lesion].lesion for lesion in step.later]
+        rows = []
+        for lesion in step.later:
+            sources = [link.earlier for link in links if link.later == lesion]
+            split = any(link.earlier in sources and link.later != lesion for link in links)
+            call = _return_call(before) or linked_call(
+                before, after, merged=len(sources) > 1, split=split, settings=self.settings
+            )
+            rows.append(seen_row(named[lesion], call, [known[source] for source in sources]))
+        return rows
+
+    def _first_call(self, cloud: Cloud) -> Call:
+        """The call on a lesion that continues none: new only where an earlier scan had looked."""
+        if not self.assessed:
+            return Call(None)
+        covering = [earlier.visit.visit for earlier in self.assessed if earlier.covers(cloud, self.least)]
+        if not covering:
+            return Call(Change.NOT_ASSESSED, None, "place not covered by any earlier scan")
+        latest = covering[-1]
+        return Call(Change.NEW, None, "" if latest == self.assessed[-1].visit.visit else f"place last seen at {latest}")
+
+    def _absent(self, known: Sequence[Track], links: Iterable[Link], placed: PlacedVisit) -> list[LesionRow]:
+        """The rows of lesions that were present and continue in none: resolved only where this scan has looked."""
+        continued = {link.earlier for link in links}
+        rows = []
+        for track in (track for position, track in enumerate(known) if position not in continued):
+            if track.resolved:
+                continue
+            if placed.covers(track.cloud, pair_tolerance(track.seen, placed, self.least)):
+                self.tracks[track.number] = replace(track, resolved=True)
+                call = Call(Change.RESOLVED, -100.0)
+            else:
+                call = Call(Change.NOT_ASSESSED, None, "place not covered by this scan")
+            rows.append(unseen_row(track, placed.visit, call))
+        return rows
+
+
+def _return_call(before: Sequence[Track]) -> Call | None:
+    """The call on lesions that had been found gone: new again."""
+    if not any(track.resolved for track in before):
+        return None
+    last = max((track.seen.visit for track in before), key=lambda visit: (visit.study_day, visit.visit))
+    return Call(Change.NEW, None, f"returned, last seen at {last.visit}")
