@@ -107,8 +107,12 @@ def heart_distance(spec: ThoraxSpec, x: Field, y: Field, z: Field) -> Field:
     across = np.float32(np.sin(turn)) * dx + np.float32(np.cos(turn)) * dy
     a, b, c = (np.float32(1 / axis) for axis in spec.heart_axes)
     norm = np.sqrt((along * a) ** 2 + (across * b) ** 2 + (dz * c) ** 2)
-    atrium = np.sqrt((dx + np.float32(0.62 * spec.heart_axes[0])) ** 2 + (dy - 8) ** 2 + ((dz - 10) * np.float32(0.72)) ** 2)
-    chambers = -smooth_max((1 - norm) * np.float32(min(spec.heart_axes)), np.float32(0.62 * spec.heart_axes[1]) - atrium, 12.0)
+    atrium = np.sqrt(
+        (dx + np.float32(0.62 * spec.heart_axes[0])) ** 2 + (dy - 8) ** 2 + ((dz - 10) * np.float32(0.72)) ** 2
+    )
+    chambers = -smooth_max(
+        (1 - norm) * np.float32(min(spec.heart_axes)), np.float32(0.62 * spec.heart_axes[1]) - atrium, 12.0
+    )
     return chambers
 
 

@@ -50,20 +50,25 @@ def lesion_shape(scene: Scene, lung: Field, spec: LesionSpec, reach_mm: float) -
     if square.size:
         nearest = depth.flat[int(np.argmin(square))]
         square = square + np.float32(spec.flattening) * (depth - nearest) ** 2
-    rough = _roughness(spec, dx, dy, dz)
-    distance = np.sqrt(square) * (1 + np.float32(IRREGULARITY) * rough)
-    return LesionShape(spec, block, np.where(depth < 0, distance, np.float32(np.inf)))
+    distance = np.sqrt(square) * (1 + np.float32(IRREGULARITY) * _roughness(spec, dx, dy, dz))
+    inside = (depth < 0) & ((scene.x[block] > 0) == (cx > 0))
+    return LesionShape(spec, block, np.where(inside, distance, np.float32(np.inf)))
 
 
 def _roughness(spec: LesionSpec, dx: Field, dy: Field, dz: Field) -> Field:
-    """Smooth noise within ±1 that is fixed to the lesion's centre."""
+    """Smooth noise within ±1: lobes that depend on the direction from the centre, and finer ones on the place."""
     rng = np.random.default_rng([spec.shape_seed, 7])
+    scale = 1 / (np.sqrt(dx * dx + dy * dy + dz * dz) + np.float32(2.0))
+    ux, uy, uz = dx * scale, dy * scale, dz * scale
     total: Field = np.zeros((), dtype=np.float32)
-    for _ in range(6):
+    for number in range(7):
         wave = rng.normal(size=3)
-        wave *= 2 * np.pi / (np.linalg.norm(wave) * rng.uniform(14, 60))
-        a, b, c = wave.astype(np.float32)
-        total = total + np.sin(a * dx + b * dy + c * dz + np.float32(rng.uniform(0, 6.3)))
+        wave /= np.linalg.norm(wave)
+        lobed = number < 5
+        a, b, c = (wave * (rng.uniform(1.5, 6.0) if lobed else 2 * np.pi / rng.uniform(15, 40))).astype(np.float32)
+        phase = np.float32(rng.uniform(0, 6.3))
+        place = (ux, uy, uz) if lobed else (dx, dy, dz)
+        total = total + np.float32(1.0 if lobed else 0.4) * np.sin(a * place[0] + b * place[1] + c * place[2] + phase)
     return np.clip(total / np.float32(2.6), -1, 1)
 
 
@@ -111,19 +116,23 @@ def _shade(layer: LesionLayer, scene: Scene, lesion: LesionShape, radius: float,
     layer.weight[block][near] = np.maximum(share, weight)
 
 
-def random_lesions(
-    spec: ThoraxSpec, rng: np.random.Generator, count: int, radius_mm: tuple[float, float] = (5.0, 34.0)
-) -> tuple[LesionSpec, ...]:
-    """Draw lesions that prefer the periphery, the back and the base of the lungs, as in viral pneumonia."""
+def lesion_sites(spec: ThoraxSpec, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Points in the lungs, reference LPS mm, that prefer periphery, back and base as viral pneumonia does."""
     points = lung_points(spec, 60 + 12 * count, rng, depth_mm=2.0)
     depth = surfaces(spec, *points.T).lung
     height = (points[:, 2] - spec.base_z) / (spec.apex_z - spec.base_z)
     weight = np.exp(depth / 14 + points[:, 1] / 70 - 1.2 * height)
-    chosen = rng.choice(len(points), size=count, replace=False, p=weight / weight.sum())
+    return points[rng.choice(len(points), size=count, replace=False, p=weight / weight.sum())]
+
+
+def random_lesions(
+    spec: ThoraxSpec, rng: np.random.Generator, count: int, radius_mm: tuple[float, float] = (5.0, 34.0)
+) -> tuple[LesionSpec, ...]:
+    """Draw lesions anew; `radius_mm` bounds the log-uniform radius."""
     lesions = []
-    for n, index in enumerate(chosen, start=1):
+    for n, point in enumerate(lesion_sites(spec, rng, count), start=1):
         kind = str(rng.choice(["ground_glass", "consolidation", "mixed"], p=[0.5, 0.2, 0.3]))
-        x, y, z = points[index].tolist()
+        x, y, z = point.tolist()
         radius = float(np.exp(rng.uniform(np.log(radius_mm[0]), np.log(radius_mm[1]))))
         lesions.append(
             LesionSpec(

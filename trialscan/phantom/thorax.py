@@ -62,7 +62,8 @@ class Stage:
 def whole_thorax(spec: ThoraxSpec, spacing_mm: tuple[float, float, float]) -> Grid:
     """A grid that holds both lungs with the chest wall beside them."""
     wide, deep = spec.half_width + 34, spec.half_depth + 36
-    return Grid.spanning((-wide, -deep, spec.base_z - 62), (wide, deep + 10, spec.apex_z + 26), spacing_mm)
+    lowest = spec.base_z - 0.85 * spec.dome_tilt * spec.half_depth - max(spec.left_dome_drop, 0.0) - 26
+    return Grid.spanning((-wide, -deep, lowest), (wide, deep + 10, spec.apex_z + 22), spacing_mm)
 
 
 def random_grid(spec: ThoraxSpec, spacing_mm: tuple[float, float, float], rng: np.random.Generator) -> Grid:
