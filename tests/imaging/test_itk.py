@@ -47,3 +47,9 @@ def test_refuses_a_sheared_grid():
     affine[0, 2] = np.tan(np.radians(15))
     with pytest.raises(GeometryError, match="right angles"):
         to_sitk(Volume(np.zeros((3, 3, 3)), affine, Units.HU))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float16"])
+def test_refuses_numbers_that_itk_does_not_know(dtype: str):
+    with pytest.raises(ImagingError, match=dtype):
+        to_sitk(Volume(np.zeros((3, 3, 3), dtype), np.eye(4), Units.INTENSITY))

@@ -201,3 +201,41 @@ def test_colour_and_complex_numbers_are_refused(tmp_path: Path, dtype: object):
     (tmp_path / "a.nii").write_bytes(image.to_bytes())
     with pytest.raises(ImagingError, match="one real number"):
         read_volume(tmp_path / "a.nii")
+
+
+def test_a_size_that_nothing_could_hold_is_refused(tmp_path: Path):
+    data = bytearray(nib.Nifti1Image(np.ones((3, 3, 3), np.int16), np.eye(4)).to_bytes())
+    data[42:48] = np.array([32767] * 3, "<i2").tobytes()
+    (tmp_path / "a.nii").write_bytes(data)
+    with pytest.raises(ImagingError, match="truncated: 54 bytes"):
+        read_volume(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(("quaternion", "sound"), [((0.9, 0.9, 0.9), False), ((1.00002, 0.0, 0.0), True)])
+def test_quaternions_may_be_rounded_but_not_impossible(
+    tmp_path: Path, quaternion: tuple[float, float, float], sound: bool
+):
+    image = nib.Nifti1Image(np.ones((3, 3, 3), np.int16), None)
+    image.header["qform_code"] = 1
+    data = bytearray(image.to_bytes())
+    data[252:254] = np.int16(1).tobytes()
+    data[256:268] = np.array(quaternion, "<f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(data)
+    if sound:
+        np.testing.assert_allclose(read_volume(tmp_path / "a.nii").direction, np.diag([-1.0, 1.0, -1.0]), atol=1e-5)
+        return
+    with pytest.raises(ImagingError, match=r"a\.nii: unreadable orientation"):
+        read_volume(tmp_path / "a.nii")
+
+
+def test_two_dimensional_file_without_handedness_is_planar(tmp_path: Path):
+    image = nib.Nifti1Image(np.ones((4, 3), np.int16), None)
+    image.header.set_zooms((0.5, 0.25))
+    data = bytearray(image.to_bytes())
+    data[76:80] = np.float32(0).tobytes()
+    data[88:92] = np.float32(0).tobytes()
+    data[252:254] = np.int16(1).tobytes()
+    (tmp_path / "a.nii").write_bytes(data)
+    volume = read_volume(tmp_path / "a.nii")
+    assert volume.shape == (4, 3, 1)
+    np.testing.assert_allclose(volume.spacing_mm, (0.5, 0.25, 1.0))

@@ -16,9 +16,14 @@ def to_sitk(volume: Volume) -> sitk.Image:
     ------
     GeometryError
         The axes are not at right angles: ITK images cannot hold a shear.
+    ImagingError
+        ITK has no such type of numbers (bool, float16).
     """
     require_perpendicular(volume)
-    image = sitk.GetImageFromArray(volume.array.transpose(2, 1, 0))
+    try:
+        image = sitk.GetImageFromArray(volume.array.transpose(2, 1, 0))
+    except TypeError as error:
+        raise ImagingError("volume", f"numbers of type {volume.array.dtype}", "a type that ITK knows") from error
     image.SetSpacing(volume.grid_spacing)
     image.SetOrigin(volume.affine[:3, 3].tolist())
     image.SetDirection(volume.direction.ravel().tolist())

@@ -33,7 +33,9 @@ def read_mask(path: Path, like: Volume | None = None) -> Volume:
 
 
 def _labels(path: Path, values: NDArray[Any]) -> NDArray[Any]:
-    wrong = ~((values >= 0) & (values <= _LARGEST_LABEL) & (values == np.floor(values)))
+    wrong = ~((values >= 0) & (values <= _LARGEST_LABEL))
+    if not np.issubdtype(values.dtype, np.integer):
+        wrong |= values != np.floor(values)
     if wrong.any():
         examples = ", ".join(f"{value:g}" for value in np.unique(values[wrong])[:5])
         raise ImagingError(path.name, f"{int(wrong.sum())} voxels such as {examples}", "labels 0, 1, 2 … 65535")

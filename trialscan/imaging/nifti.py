@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ SPACING_UNKNOWN = b"trialscan: spacing unknown"
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNIT_IN_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _FORM_TOLERANCE_MM = 0.1
+_QUATERNION_ROUNDING = 1e-3
 _NO_FORM = "neither qform nor sform: axes taken as L, P, S"
 
 
@@ -38,7 +40,10 @@ def read_nifti(path: Path, units: Units) -> Volume:
     header = _header(path, data)
     _check_spacing(path, header)
     array = _voxels(path, data, header)
-    affine, note = _spatial_form(header, array.shape)
+    try:
+        affine, note = _spatial_form(header, array.shape)
+    except (HeaderDataError, ValueError) as error:
+        raise ImagingError(path.name, f"unreadable orientation: {error}", "a valid qform and sform") from error
     metadata = {"spatial_form": note} if note else {}
     known = bytes(header["descrip"]).rstrip(b"\0") != SPACING_UNKNOWN
     return Volume(array, affine, units, known, metadata)
@@ -95,12 +100,15 @@ def _voxels(path: Path, data: bytes, header: nib.Nifti1Header) -> NDArray[Any]:
         raise ImagingError(path.name, f"voxels of type {dtype}", "one real number a voxel")
     if len(shape) < 2 or any(n != 1 for n in shape[3:]) or min(shape) < 1:
         raise ImagingError(path.name, f"an array of shape {shape}", "one image of two or three axes")
+    expected, found = math.prod(shape) * dtype.itemsize, len(data) - int(header.get_data_offset())
+    if found < expected:
+        raise ImagingError(path.name, f"truncated: {found} bytes of voxels", f"{expected}", "Copy it again.")
     try:
         proxy = ArrayProxy(io.BytesIO(data), header)
         array = np.asanyarray(proxy)
     except (HeaderDataError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ImagingError(path.name, f"truncated: {reason}", "as many voxels as the header says") from error
+        raise ImagingError(path.name, f"unreadable voxels: {reason}", "voxels as the header says") from error
     scaled = (proxy.slope, proxy.inter) != (1, 0)
     wanted = np.dtype(np.float32) if scaled else array.dtype.newbyteorder("=")
     return np.array(array.reshape((*shape, 1)[:3]), dtype=wanted)
@@ -108,6 +116,7 @@ def _voxels(path: Path, data: bytes, header: nib.Nifti1Header) -> NDArray[Any]:
 
 def _spatial_form(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], str]:
     """Affine in LPS mm, and a note when the file leaves a choice."""
+    _complete(header)
     scale = np.diag([_UNIT_IN_MM.get(int(header["xyzt_units"]) & 7, 1.0)] * 3 + [1.0])
     qform, sform = header.get_qform(coded=True), header.get_sform(coded=True)
     if qform[1] == 0 and sform[1] == 0:
@@ -123,3 +132,16 @@ def _spatial_form(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[NDA
             note = f"qform and sform disagree by {gap:.2f} mm: {'sform' if use_sform else 'qform'} used"
     affine: NDArray[np.float64] = _RAS_TO_LPS @ scale @ chosen
     return affine, note
+
+
+def _complete(header: nib.Nifti1Header) -> None:
+    """Settle in place what the standard lets writers leave out, and a half-turn's quaternion rounded beyond 1."""
+    if header["dim"][0] < 3:
+        header["pixdim"][3] = 1.0
+    if header["pixdim"][0] == 0:
+        header["pixdim"][0] = 1.0
+    names = ("quatern_b", "quatern_c", "quatern_d")
+    length = float(np.linalg.norm([float(header[name]) for name in names]))
+    if 1.0 < length < 1.0 + _QUATERNION_ROUNDING:
+        for name in names:
+            header[name] = float(header[name]) / length

@@ -54,9 +54,8 @@ def _open(path: Path) -> Image.Image:
                 if getattr(image, "n_frames", 1) != 1:
                     raise ImagingError(path.name, "an animation", "a single picture")
                 image.load()
-                upright = ImageOps.exif_transpose(image)
-                upright.format = image.format
-                return upright
+                ImageOps.exif_transpose(image, in_place=True)
+                return image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImagingError(path.name, str(error), f"at most {Image.MAX_IMAGE_PIXELS} pixels") from error
     except UnidentifiedImageError as error:

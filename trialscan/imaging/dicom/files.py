@@ -23,8 +23,9 @@ class Member:
 
     @property
     def kind(self) -> str:
-        """Name of the DICOM storage class, for messages."""
-        return str(pydicom.uid.UID(str(self.header.get("SOPClassUID", "unknown"))).name)
+        """Name of the DICOM storage class, from the file's first bytes."""
+        meta = self.header.file_meta
+        return str(pydicom.uid.UID(str(meta.get("MediaStorageSOPClassUID") or self.header.get("SOPClassUID", ""))).name)
 
     @property
     def is_scan(self) -> bool:
@@ -95,11 +96,19 @@ def has_dicom_mark(path: Path) -> bool:
 
 def _headers(path: Path) -> Iterator[Member]:
     if path.is_file():
-        yield Member(path, open_dicom(path, pixels=False))
+        yield _member(path)
         return
     for file in sorted(path.rglob("*")):
         if file.is_file() and (file.suffix.lower() in _DICOM_SUFFIXES or has_dicom_mark(file)):
-            yield Member(file, open_dicom(file, pixels=False))
+            yield _member(file)
+
+
+def _member(path: Path) -> Member:
+    """One file's header; an image whose header breaks off must not pass for something that is no image."""
+    member = Member(path, open_dicom(path, pixels=False))
+    if not member.kind or ("Image Storage" in member.kind and "Rows" not in member.header):
+        raise ImagingError(path.name, "the header ends early", "a complete DICOM file", "Copy it again.")
+    return member
 
 
 def _describe(group: list[Member]) -> str:

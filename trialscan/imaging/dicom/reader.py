@@ -86,6 +86,8 @@ def _values(where: str, ordered: Sequence[Slice], members: Sequence[Member]) -> 
 
 
 def _check_rescale(where: str, ordered: Sequence[Slice], header: pydicom.Dataset) -> None:
+    if "ModalityLUTSequence" in header:
+        raise ImagingError(where, "values by look-up table (ModalityLUTSequence)", "a linear rescale")
     scales = {(plane.slope, plane.intercept) for plane in ordered}
     if header.get("Modality") == "CT" and len(scales) > 1:
         raise GeometryError(where, f"{len(scales)} rescale formulas in one series", "one for all slices of a CT")

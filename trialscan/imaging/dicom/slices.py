@@ -53,6 +53,8 @@ def slices_of(member: Member) -> tuple[Slice, ...]:
     header = member.header
     groups = header.get("PerFrameFunctionalGroupsSequence")
     frames = int(header.get("NumberOfFrames") or 1)
+    if groups and len(groups) != frames:
+        raise ImagingError(member.path.name, f"{len(groups)} frame descriptions", f"{frames} as the header says")
     try:
         if groups:
             return tuple(_slice(member, index, attributes_of(header, index)) for index in range(len(groups)))
@@ -80,12 +82,12 @@ def attributes_of(header: pydicom.Dataset, frame: int) -> pydicom.Dataset:
 
 def _slice(member: Member, index: int, attributes: pydicom.Dataset) -> Slice:
     header = member.header
-    number = attributes.get("InStackPositionNumber") or attributes.get("InstanceNumber")
+    number = attributes.get("InStackPositionNumber", attributes.get("InstanceNumber"))
     orientation = _numbers(attributes.get("ImageOrientationPatient"), 6)
     spacing = _numbers(attributes.get("PixelSpacing"), 2)
     slope = attributes.get("RescaleSlope")
     return Slice(
-        label=f"{'frame' if 'NumberOfFrames' in header else 'instance'} {number or index + 1}",
+        label=_label(member, index, number),
         number=None if number is None else int(number),
         frame=index,
         position=_numbers(attributes.get("ImagePositionPatient"), 3),
@@ -97,6 +99,12 @@ def _slice(member: Member, index: int, attributes: pydicom.Dataset) -> Slice:
         slope=1.0 if slope is None else float(slope),
         intercept=float(attributes.get("RescaleIntercept") or 0.0),
     )
+
+
+def _label(member: Member, index: int, number: int | None) -> str:
+    if "PerFrameFunctionalGroupsSequence" in member.header:
+        return f"frame {index + 1 if number is None else number}"
+    return member.path.name if number is None else f"instance {number}"
 
 
 def _numbers(values: Iterable[Any] | None, count: int) -> NDArray[np.float64] | None:
