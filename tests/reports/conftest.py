@@ -48,8 +48,8 @@ def spec() -> type[RunSpec]:
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """Write a run folder as described by keyword arguments of RunSpec."""
 
-    def build(**settings: Any) -> Path:
-        return build_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", RunSpec(**settings))
+    def build(**settings: object) -> Path:
+        return build_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", RunSpec(**settings))  # type: ignore[arg-type]  # fields of RunSpec
 
     return build
 

@@ -1,7 +1,7 @@
 """The paper every report is printed on: A4, footer on each page, page x of y, the same bytes every time."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,8 @@ from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate
 from trialscan.reports import style
 from trialscan.reports.fonts import REGULAR, printable, register_fonts
 
-Story = Callable[[], Sequence[Flowable]]
+_TOTAL = "total_of_pages"
+_SIZE = 7.0
 _UNDATED = "D:19700101000000Z"
 
 
@@ -36,22 +37,27 @@ class Letterhead:
     data_cutoff: date | None
 
 
-def write_pdf(path: Path, letterhead: Letterhead, story: Story) -> Path:
-    """Lay the story out and save it; `story` is called twice, once to count the pages.
+class NumberedCanvas(Canvas):  # type: ignore[misc]  # reportlab carries no types
+    """A canvas whose pages show how many there are: each draws a form that is defined once the last page is done."""
 
-    The file carries the data cut-off as its date and an identifier made from its content, so the same content gives
-    the same bytes. A file without a cut-off carries the epoch, 1970-01-01, in its properties.
+    def save(self) -> None:
+        """Define the form, then write the file."""
+        self.beginForm(_TOTAL, 0, 0, 3 * _SIZE, 2 * _SIZE)
+        self.setFont(REGULAR, _SIZE)
+        self.setFillColor(HexColor(style.MUTED))
+        self.drawString(0, _SIZE / 2, str(self.getPageNumber() - 1))
+        self.endForm()
+        super().save()
+
+
+def write_pdf(path: Path, letterhead: Letterhead, story: Sequence[Flowable]) -> Path:
+    """Lay the story out and save it; the same content gives the same bytes.
+
+    The file carries the data cut-off as its date and an identifier made from its content. Without a cut-off it carries
+    the epoch, 1970-01-01, in its properties.
     """
     register_fonts()
-    pages = _build(io.BytesIO(), letterhead, story(), total=0)
     buffer = io.BytesIO()
-    _build(buffer, letterhead, story(), total=pages)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(buffer.getvalue())
-    return path
-
-
-def _build(buffer: io.BytesIO, letterhead: Letterhead, story: Sequence[Flowable], total: int) -> int:
     document = BaseDocTemplate(
         buffer,
         pagesize=(style.PAGE_WIDTH, style.PAGE_HEIGHT),
@@ -68,35 +74,42 @@ def _build(buffer: io.BytesIO, letterhead: Letterhead, story: Sequence[Flowable]
     frame = Frame(style.MARGIN, bottom, style.CONTENT_WIDTH, height, 0, 0, 0, 0)
 
     def on_page(canvas: Canvas, template: BaseDocTemplate) -> None:
-        _foot(canvas, letterhead, template.page, total)
+        _foot(canvas, letterhead, template.page)
 
     document.addPageTemplates([PageTemplate(id="page", frames=[frame], onPage=on_page)])
-    document.build(list(story))
-    return int(document.page)
+    document.build(list(story), canvasmaker=NumberedCanvas)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
+    return path
 
 
-def _foot(canvas: Canvas, letterhead: Letterhead, page: int, total: int) -> None:
+def _foot(canvas: Canvas, letterhead: Letterhead, page: int) -> None:
     cutoff = letterhead.data_cutoff
     stamp = _UNDATED if cutoff is None else f"D:{cutoff:%Y%m%d}000000Z"
     canvas.setDateFormatter(lambda *_: stamp)
-    line = style.MARGIN - 1 * mm
+    line, right = style.MARGIN - 1 * mm, style.PAGE_WIDTH - style.MARGIN
     canvas.saveState()
     canvas.setStrokeColor(HexColor(style.RULE))
     canvas.setLineWidth(0.5)
-    canvas.line(style.MARGIN, line, style.PAGE_WIDTH - style.MARGIN, line)
+    canvas.line(style.MARGIN, line, right, line)
     canvas.setFillColor(HexColor(style.MUTED))
-    canvas.setFont(REGULAR, 7)
-    canvas.drawString(style.MARGIN, line - 9, _fitted(canvas, letterhead.running, style.CONTENT_WIDTH * 0.56))
-    canvas.drawRightString(style.PAGE_WIDTH - style.MARGIN, line - 9, f"page {page} of {total}")
+    canvas.setFont(REGULAR, _SIZE)
+    canvas.drawString(style.MARGIN, line - 9, _fitted(canvas, letterhead.running, style.CONTENT_WIDTH * 0.46))
+    canvas.drawRightString(right - 1.8 * _SIZE, line - 9, f"page {page} of")
+    canvas.saveState()
+    canvas.translate(right - 1.5 * _SIZE, line - 9 - _SIZE / 2)
+    canvas.doForm(_TOTAL)
+    canvas.restoreState()
     canvas.setFillColor(HexColor(style.ALERT))
-    canvas.drawString(style.MARGIN + style.CONTENT_WIDTH * 0.6, line - 9, printable(letterhead.notice))
+    notice = _fitted(canvas, letterhead.notice, style.CONTENT_WIDTH * 0.36)
+    canvas.drawString(style.MARGIN + style.CONTENT_WIDTH * 0.5, line - 9, notice)
     canvas.restoreState()
 
 
 def _fitted(canvas: Canvas, text: str, width: float) -> str:
     text = printable(text)
-    if canvas.stringWidth(text, REGULAR, 7) <= width:
+    if canvas.stringWidth(text, REGULAR, _SIZE) <= width:
         return text
-    while text and canvas.stringWidth(text + "…", REGULAR, 7) > width:
+    while text and canvas.stringWidth(text + "…", REGULAR, _SIZE) > width:
         text = text[:-1]
     return text + "…"

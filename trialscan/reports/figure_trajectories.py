@@ -18,7 +18,7 @@ COLUMNS = ["arm", "patient_id", "visit", "study_day", "value"]
 
 
 def trajectories_table(comparison: Comparison, parameter: str, means: Sequence[Estimate]) -> pd.DataFrame:
-    """The numbers drawn: a row a patient and visit, then a row an arm and visit with patient_id empty (the arm's mean)."""
+    """The numbers drawn: a row a patient and visit, then the arms' means, a row an arm and visit without patient_id."""
     own = [
         (row.arm, row.patient_id, row.visit, row.study_day, row.value)
         for row in comparison.observations
@@ -84,8 +84,8 @@ def _arm_days(comparison: Comparison, parameter: str) -> dict[tuple[str, str], f
 
 
 def _patients(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
-    for _, own in rows.groupby("patient_id", sort=True):
-        own = own.dropna(subset=["study_day"]).sort_values("study_day")
+    timed = rows.dropna(subset=["study_day"]).sort_values("study_day")
+    for _, own in timed.groupby("patient_id", sort=True):
         axes.plot(own["study_day"], own["value"], color=colour, **_THIN)
 
 

@@ -6,9 +6,18 @@ from trialscan.reports.run_folder import FAILED, MISSING, VisitRow
 from trialscan.reports.words import plain, sentence
 
 _WORDS = {
-    "alignment_review": "The alignment to baseline is doubtful and needs review; lesion identities and the shared slice depend on it",
+    "alignment_review": "The alignment to baseline needs review; lesion names and the shared slice depend on it",
     "alignment_fail": "The scan could not be aligned to baseline; its lesions are not linked to earlier ones",
     "outside_visit_window": "The scan lies outside the visit's window in the protocol",
+    "slice_thickness": "The slices are thicker than the protocol allows; small lesions may be lost",
+    "organ_small": "The organ is smaller than the protocol's limit; the scan or its outline may be incomplete",
+    "organ_large": "The organ is larger than the protocol's limit; its outline may include other tissue",
+    "empty_organ": "No organ was found in the scan",
+    "lesion_outside_organ": "More of the lesions lies outside the organ than the protocol allows",
+    "field_of_view_cut": "The organ reaches the edge of the picture and may be cut off",
+    "voxel_count": "The scan has more voxels than the protocol allows",
+    "nan_voxels": "The scan holds voxels that are not numbers",
+    "intensity_range": "The scan's values do not look like the units that the protocol names",
 }
 _STATUS_FLAGS = frozenset({FAILED, MISSING})
 

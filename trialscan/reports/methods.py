@@ -69,9 +69,9 @@ def _alignment(folder: RunFolder) -> str:
     return (
         f"Follow-ups were aligned to the baseline by {settings.method} registration ({_ENGINES[settings.engine]}, "
         f"{settings.spacing_mm:g} mm grid); the table of quality names the step that was used. Alignment serves lesion "
-        "identity and pictures only: no mask was resampled before it was measured. An alignment below an organ "
-        f"overlap (Dice) of {settings.limits.min_organ_dice:g} or with more than {settings.limits.max_folding_percent:g} % "
-        "folding is marked for review."
+        "identity and pictures only: no mask was resampled before it was measured. An alignment is marked for review "
+        f"below an organ overlap (Dice) of {settings.limits.min_organ_dice:g} or above "
+        f"{settings.limits.max_folding_percent:g} % folding."
     )
 
 

@@ -79,12 +79,22 @@ def _outline(canvas: Canvas, mask: NDArray[np.bool_], scale: float, corner: tupl
     path = canvas.beginPath()
     for line in contourpy.contour_generator(z=framed).lines(0.5):
         points = (np.asarray(line) - 0.5) * np.array([scale, -scale]) + np.array(corner)
-        path.moveTo(*(round(float(v), 2) for v in points[0]))
-        for point in points[1:]:
-            path.lineTo(*(round(float(v), 2) for v in point))
+        (start, *rest) = _corners(points).round(2).tolist()
+        path.moveTo(*start)
+        for point in rest:
+            path.lineTo(*point)
         path.close()
     canvas.drawPath(path, stroke=1, fill=0)
     canvas.setDash([])
+
+
+def _corners(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The points of a closed line at which it turns."""
+    ring = points[:-1]
+    before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
+    turns = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]) > 1e-9
+    corners: NDArray[np.float64] = ring[turns]
+    return corners
 
 
 def _letters(canvas: Canvas, letters: dict[str, str] | None, side: float) -> None:

@@ -11,9 +11,7 @@ from PIL import Image
 from trialscan.imaging import Volume, clamp, resample
 from trialscan.registration import Alignment, resample_to_baseline
 from trialscan.reports.panel_files import FACTS, LESIONS, ORGAN, PICTURE
-from trialscan.reports.slices import SlicePosition, choose_slice
-
-_LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))
+from trialscan.reports.slices import SlicePosition, choose_slice, orientation_letters
 
 
 def write_panels(
@@ -63,17 +61,6 @@ def write_panels(
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return tuple(folder / name for name in (*pictures, FACTS))
-
-
-def orientation_letters(affine: NDArray[np.float64]) -> dict[str, str]:
-    """Anatomical letters at the edges of a picture, from the affine (LPS) of its columns and rows."""
-    letters = {}
-    for axis, (start, end) in enumerate((("left", "right"), ("top", "bottom"))):
-        step = affine[:3, axis]
-        main = int(np.abs(step).argmax())
-        towards, away = _LETTERS[main] if step[main] > 0 else _LETTERS[main][::-1]
-        letters[start], letters[end] = away, towards
-    return letters
 
 
 def _grey_rows(

@@ -10,7 +10,7 @@ from trialscan.reports import blocks, style
 from trialscan.reports.document import Letterhead, write_pdf
 from trialscan.reports.drawing import to_drawing
 from trialscan.reports.flags import gathered_flags
-from trialscan.reports.fonts import markup
+from trialscan.reports.fonts import markup, register_fonts
 from trialscan.reports.methods import cite_as, methods_text, provenance_table
 from trialscan.reports.patient_chart import trajectory_svg
 from trialscan.reports.patient_panels import panel_section
@@ -28,9 +28,9 @@ def write_patient_report(run: Path, patient_id: str) -> Path:
     ReportError
         A table or picture is absent or unreadable, or the run has no such patient.
     """
+    register_fonts()
     folder = RunFolder(run)
     visits = folder.visits_of(patient_id)
-    chart = trajectory_svg(folder, visits)
     study = folder.protocol.study
     letterhead = Letterhead(
         title=f"Patient {patient_id}, study {study.id}",
@@ -38,10 +38,7 @@ def write_patient_report(run: Path, patient_id: str) -> Path:
         notice=folder.protocol.report.notice,
         data_cutoff=study.data_cutoff,
     )
-
-    def story() -> list[Flowable]:
-        return [*_first_page(folder, patient_id, visits, chart), *_evidence(folder, patient_id, visits)]
-
+    story = [*_first_page(folder, patient_id, visits), *_evidence(folder, patient_id, visits)]
     return write_pdf(run / "reports" / "patients" / f"{patient_id}.pdf", letterhead, story)
 
 
@@ -57,7 +54,7 @@ def flag_box(visits: Sequence[VisitRow]) -> Flowable:
     return blocks.box(lines, alert=True)
 
 
-def _first_page(folder: RunFolder, patient_id: str, visits: Sequence[VisitRow], chart: str) -> list[Flowable]:
+def _first_page(folder: RunFolder, patient_id: str, visits: Sequence[VisitRow]) -> list[Flowable]:
     study = folder.protocol.study
     cutoff = "not set" if study.data_cutoff is None else study.data_cutoff.isoformat()
     known = blocks.facts(
@@ -79,7 +76,7 @@ def _first_page(folder: RunFolder, patient_id: str, visits: Sequence[VisitRow], 
         *blocks.heading("Course"),
         *[blocks.text(words, "lead") for words in summary(folder, patient_id, visits)],
         Spacer(1, 1.5 * mm),
-        to_drawing(chart, style.CONTENT_WIDTH),
+        to_drawing(trajectory_svg(folder, visits), style.CONTENT_WIDTH),
         blocks.text(_chart_caption(folder), "caption"),
         *panel_section(folder, visits),
     ]

@@ -34,7 +34,13 @@ class _Look:
     def line(self) -> dict[str, Any]:
         """Matplotlib's keywords for it."""
         size = 2.4 + self.width
-        return {"color": self.colour, "linewidth": self.width, "marker": "o", "markersize": size, "label": label(self.name)}
+        return {
+            "color": self.colour,
+            "linewidth": self.width,
+            "marker": "o",
+            "markersize": size,
+            "label": label(self.name),
+        }
 
 
 def trajectory_svg(run: RunFolder, visits: Sequence[VisitRow]) -> str:

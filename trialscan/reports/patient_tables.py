@@ -12,6 +12,7 @@ from trialscan.reports.run_folder import LesionCell, RunFolder, VisitRow
 from trialscan.reports.words import NONE, count, number, plain, signed_percent
 
 _VISITS_A_TABLE = 6
+_ELSEWHERE = frozenset({"voxels", "nan_voxels", "organ_intensity_min", "organ_intensity_max"})
 _NAME_SHARE, _CLASS_SHARE, _VISIT_SHARE = 0.1, 0.15, 0.125
 
 
@@ -123,11 +124,13 @@ def _lesion_cell(cell: LesionCell | None, unit: str) -> Flowable:
 
 
 def _checks(quality: Mapping[str, Any] | None) -> Flowable:
-    lines = [f"{markup(plain(name))}: {markup(_shown(value))}" for name, value in (quality or {}).items()]
+    """Every number known of a visit, but for those that only count voxels or repeat a column of the visits' table."""
+    known = {name: value for name, value in (quality or {}).items() if value is not None and name not in _ELSEWHERE}
+    lines = [f"{markup(plain(name))} {markup(_shown(value))}" for name, value in known.items()]
     return blocks.rich("<br/>".join(lines) or NONE, "cell")
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: NONE}[value]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return number(float(value), 2) if isinstance(value, int | float) else str(value)

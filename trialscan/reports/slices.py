@@ -9,6 +9,7 @@ from trialscan.imaging import Units, Volume, reorient
 
 MARGIN_MM = 10.0
 LONGEST_SIDE_PX = 600
+_LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,17 @@ def choose_slice(lesions: Volume | None, organ: Volume | None, image: Volume) ->
     index, chosen_by = _index(lesion_mask, organ_mask, upright.shape[2])
     low, high = _bounds(organ_mask, upright)
     return _picture(upright, low, high, index, chosen_by)
+
+
+def orientation_letters(affine: NDArray[np.float64]) -> dict[str, str]:
+    """Anatomical letters at the edges of a picture, from the affine (LPS) of its columns and rows."""
+    letters = {}
+    for axis, (start, end) in enumerate((("left", "right"), ("top", "bottom"))):
+        step = affine[:3, axis]
+        main = int(np.abs(step).argmax())
+        towards, away = _LETTERS[main] if step[main] > 0 else _LETTERS[main][::-1]
+        letters[start], letters[end] = away, towards
+    return letters
 
 
 def _index(lesions: NDArray[np.bool_] | None, organ: NDArray[np.bool_] | None, slices: int) -> tuple[int, str]:
