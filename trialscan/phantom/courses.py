@@ -119,16 +119,23 @@ def _courses(
     design: TrialDesign, anatomy: ThoraxSpec, burden_ml: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[LesionCourse, ...]:
     """Draw the seeds of disease, then place them so that only those meant to meet do."""
-    wanted = design.lesions
-    weights = _base_weights(int(rng.integers(wanted.count[0], wanted.count[1] + 1)), len(burden_ml), rng)
-    pair = _meeting(design, weights, rng)
-    if rng.random() < wanted.new_share and len(burden_ml) > 1:
-        late = rng.uniform(0.25, 0.6, len(burden_ml)) * weights.mean()
-        late[: int(rng.integers(1, len(burden_ml)))] = 0
+    wanted, visits = design.lesions, len(burden_ml)
+    count = int(rng.integers(wanted.count[0], wanted.count[1] + 1))
+    dice = rng.random(3)
+    meets = dice[0] < wanted.merge_share
+    pair = 1 if meets else -1 if dice[0] < wanted.merge_share + wanted.split_share else 0
+    weights = _base_weights(count + 2 * abs(pair), visits, rng)
+    if pair and visits > 1:
+        course = np.exp(1.1 * pair * (2 * np.arange(visits) / (visits - 1) - 1))
+        weights[:2] = weights.mean() * rng.uniform(0.5, 1.0) * course
+    if dice[1] < wanted.new_share and visits > 1:
+        late = rng.uniform(0.25, 0.6, visits) * weights.mean()
+        late[: int(rng.integers(1, visits))] = 0
         weights = np.vstack([weights, late])
-    if rng.random() < wanted.resolved_share and len(weights) > 2 and len(burden_ml) > 1:
-        weights[1] *= 0.5
-        weights[1, int(rng.integers(1, len(burden_ml))) :] = 0
+    if dice[2] < wanted.resolved_share and visits > 1:
+        gone = rng.uniform(0.1, 0.35, visits) * weights.mean()
+        gone[int(rng.integers(1, visits)) :] = 0
+        weights = np.vstack([weights, gone])
     volumes = weights / weights.sum(axis=0) * burden_ml
     radii = np.cbrt(3000 * volumes / (4 * np.pi))
     centers = _placed(anatomy, radii, pair, rng)
@@ -146,39 +153,22 @@ def _base_weights(count: int, visits: int, rng: np.random.Generator) -> NDArray[
     return weights
 
 
-def _meeting(design: TrialDesign, weights: NDArray[np.float64], rng: np.random.Generator) -> int:
-    """Make lesions 2 and 3 grow towards each other (+1) or part (-1), where the design's dice say so; else 0."""
-    count, visits = weights.shape
-    dice = rng.random()
-    direction = (
-        1
-        if dice < design.lesions.merge_share
-        else -1
-        if dice < design.lesions.merge_share + design.lesions.split_share
-        else 0
-    )
-    if direction == 0 or count < 4 or visits < 2:
-        return 0
-    weights[2:4] = weights.mean() * np.exp(1.5 * direction * (np.arange(visits) / (visits - 1) - 0.5))
-    return direction
-
-
 def _placed(
     anatomy: ThoraxSpec, radii: NDArray[np.float64], pair: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Centres far enough apart at every visit; the third and fourth near each other where they are to meet."""
+    """Centres far enough apart at every visit; the first two near each other where they are to meet (pair not 0)."""
     sites = lesion_sites(anatomy, rng, 600)
     reach = radii.max(axis=1)
     centers: list[NDArray[np.float64]] = []
     for n, own in enumerate(reach):
         others = np.array(centers).reshape(-1, 3)
-        gap = np.linalg.norm(sites[:, None] - others, axis=2) - 1.25 * (own + reach[:n]) - GAP_MM
-        if pair and n == 3:
-            span = 0.5 * (radii[2] + radii[3])
-            distance = np.linalg.norm(sites - centers[2], axis=1)
-            gap[:, 2] = -np.abs(distance - 1.05 * (span.min() + span.max())) + 2.0
-            gap[np.sign(sites[:, 0]) != np.sign(centers[2][0]), 2] = -1e3
-        centers.append(sites[int(np.argmax(np.minimum(gap, 0).sum(axis=1)))])
+        room = np.linalg.norm(sites[:, None] - others, axis=2) - 1.25 * (own + reach[:n]) - GAP_MM
+        if pair and n == 1:
+            sums = radii[0] + radii[1]
+            distance = np.linalg.norm(sites - centers[0], axis=1)
+            room[:, 0] = -np.abs(distance - 0.5 * (sums.min() + sums.max()))
+            room[np.sign(sites[:, 0]) != np.sign(centers[0][0]), 0] = -1e3
+        centers.append(sites[int(np.argmax(np.minimum(room, 0).sum(axis=1)))])
     return np.array(centers)
 
 

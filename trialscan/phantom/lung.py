@@ -51,14 +51,14 @@ def plumbing(spec: ThoraxSpec) -> Plumbing:
     spine = float(spine_y(spec, np.float64(20.0)))
     trees, bronchi = [], []
     hila = {side: np.array([side * (spec.mediastinum_half_width + 12.0), 10.0, 4.0 * side + 2.0]) for side in (-1, 1)}
-    tips = lung_points(spec, int(1700 * spec.vessel_density), rng, depth_mm=3.0)
+    tips = lung_points(spec, int(1900 * spec.vessel_density), rng, depth_mm=3.0)
     for side, hilum in hila.items():
         mine = tips[np.sign(tips[:, 0]) == side]
         half = len(mine) // 2
         for part, shift in ((mine[:half], (0.0, -6.0, 6.0)), (mine[half:], (0.0, 4.0, -14.0))):
             trees.append(
                 bend(
-                    grow_tree(hilum + shift, part, tip_radius=rng.uniform(0.34, 0.46), murray=rng.uniform(1.95, 2.25)),
+                    grow_tree(hilum + shift, part, tip_radius=rng.uniform(0.45, 0.72), murray=rng.uniform(2.25, 2.6)),
                     rng,
                 )
             )
@@ -86,7 +86,7 @@ def _great_vessels(spec: ThoraxSpec, spine: float, hila: dict[int, Field]) -> Tu
          (20, spine - 26, -60), (10, spine - 28, spec.base_z - 60)],
         [16, 16, 15, 14, 13, 12.5, 12, 11],
     )  # fmt: skip
-    cava = polyline([(-30, -14, -30), (-30, -16, 40), (-26, -16, 80), (-34, -10, top + 30)], [10, 9, 8, 6])
+    cava = polyline([(-24, -14, -30), (-22, -16, 40), (-19, -14, 80), (-26, -8, top + 30)], [10, 9, 8, 6])
     trunk = polyline([(14, -32, -10), (16, -20, 14), (4, 0, 16)], [14, 13, 11])
     neck = [polyline([(a, -14, 56), (a * 1.6, -6, 90), (a * 2.4, 0, top + 60)], [6, 5, 4.5]) for a in (-14, 5, 16)]
     roots = [

@@ -9,7 +9,7 @@ from scipy import ndimage
 from trialscan.phantom.spec import Grid, ScannerSpec
 
 Field = NDArray[Any]
-LOWEST_HU, HIGHEST_HU = -1024.0, 3071.0
+HIGHEST_HU = 3071.0
 
 
 def acquire(hu: Field, grid: Grid, scanner: ScannerSpec, rng: np.random.Generator) -> NDArray[np.int16]:
@@ -17,7 +17,7 @@ def acquire(hu: Field, grid: Grid, scanner: ScannerSpec, rng: np.random.Generato
     seen = _kernel(hu, grid, scanner)
     seen += _noise(grid, scanner, rng)
     seen = (seen + 1000) * np.float32(scanner.gain) - 1000 + np.float32(scanner.offset_hu)
-    np.clip(seen, LOWEST_HU, HIGHEST_HU, out=seen)
+    np.clip(seen, scanner.padding_hu, HIGHEST_HU, out=seen)
     if scanner.field_radius_mm is not None:
         x, y, _ = grid.axes()
         outside = x[:, None] ** 2 + (y[None, :] - 10) ** 2 > scanner.field_radius_mm**2

@@ -97,7 +97,7 @@ class ThoraxSpec:
             breast_mm=rng.uniform(10, 40) if rng.random() < 0.45 else 0.0,
             shoulder_mm=rng.uniform(25, 70),
             arms_down=bool(rng.random() < 0.25),
-            lung_hu=rng.uniform(-945, -775),
+            lung_hu=rng.uniform(-968, -770),
             gravity_hu=rng.uniform(15, 110),
             texture_hu=rng.uniform(10, 35),
             emphysema=rng.uniform(0.2, 1.0) if rng.random() < 0.25 else 0.0,
@@ -123,6 +123,7 @@ class ScannerSpec:
     slice_thickness_mm : width of the slice profile along z; no effect when thinner than the grid.
     offset_hu, gain : calibration error; the scale is about air.
     field_radius_mm : radius of the circle outside which the scanner writes `padding_hu`; None for no circle.
+    padding_hu : also the least number that the scanner can write.
     couch : whether the table is in the picture.
     """
 
