@@ -10,6 +10,7 @@ _LIBRARIES = (
     "formulaic",
     "matplotlib",
     "monai",
+    "nibabel",
     "numpy",
     "pandas",
     "pillow",
