@@ -1,0 +1,23 @@
+"""Mixed models and visit-wise comparisons of arms: data frames in, data frames out."""
+
+from trialscan.statistics.check import Check, check_random_slope
+from trialscan.statistics.compare import ArmComparison, compare_arms
+from trialscan.statistics.long_table import analysis_from
+from trialscan.statistics.plan import AnalysisPlan, EndpointPlan, plan_from
+from trialscan.statistics.random_slope import fit_random_slope
+from trialscan.statistics.results import Convergence, MixedModelResult, SlopeCovariance
+
+__all__ = [
+    "AnalysisPlan",
+    "ArmComparison",
+    "Check",
+    "Convergence",
+    "EndpointPlan",
+    "MixedModelResult",
+    "SlopeCovariance",
+    "analysis_from",
+    "check_random_slope",
+    "compare_arms",
+    "fit_random_slope",
+    "plan_from",
+]

@@ -1,0 +1,196 @@
+"""Visit-wise differences of arms: analysis of covariance at each visit after baseline, by ordinary least squares."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from statsmodels.regression.linear_model import OLS
+
+from trialscan.errors import StatisticsError
+from trialscan.statistics.arm_data import EndpointData, counted, term, varying, with_covariates
+from trialscan.statistics.arms import choose_arms, patients_per_arm
+from trialscan.statistics.design import CrossDesign, build_cross_design
+from trialscan.statistics.plan import AnalysisPlan
+from trialscan.statistics.records import coefficient_records, matrix, number
+from trialscan.statistics.rows import ResultRow, statistics_rows
+
+Array = NDArray[np.float64]
+KIND = "ancova"
+INFERENCE = "exact t of ordinary least squares, residual degrees of freedom"
+AVERAGING = "adjusted means average over the modelled patients' covariates as observed"
+
+
+@dataclass(frozen=True)
+class AncovaFit:
+    """A fitted analysis of covariance.
+
+    coefficients, adjusted_means (a row an arm) and differences (a row each other arm, from the reference): tables with
+    estimate, se, df, t, p, lower, upper, all of the change on the scale of analysis.
+    """
+
+    formula: str
+    coefficients: pd.DataFrame
+    adjusted_means: pd.DataFrame
+    differences: pd.DataFrame
+    vcov: Array
+    sigma2: float
+    df: float
+
+
+def fit_ancova(frame: pd.DataFrame, formula: str, *, arms: tuple[str, ...], alpha: float) -> AncovaFit:
+    """Least squares of `formula` with factor TRT01P, its first arm the reference.
+
+    Raises
+    ------
+    StatisticsError : aliased columns, a constant outcome, no residual degrees of freedom.
+    """
+    design = build_cross_design(frame, formula, patient="USUBJID")
+    if len(design.y) <= design.X.shape[1]:
+        raise StatisticsError(
+            f"formula {formula!r}", f"{len(design.y)} patients for {design.X.shape[1]} coefficients", "more patients"
+        )
+    fitted = OLS(design.y, design.X).fit()
+    means = {arm: _mean_row(design, arm, arms) for arm in arms}
+    differences = {arm: means[arm] - means[arms[0]] for arm in arms[1:]}
+
+    def table(weights: Array, names: tuple[str, ...]) -> pd.DataFrame:
+        test = fitted.t_test(weights)
+        bounds = np.asarray(test.conf_int(alpha=alpha))
+        values = {
+            "estimate": np.atleast_1d(test.effect),
+            "se": np.atleast_1d(test.sd.squeeze()),
+            "df": float(fitted.df_resid),
+            "t": np.atleast_1d(test.tvalue.squeeze()),
+            "p": np.atleast_1d(test.pvalue),
+            "lower": bounds[:, 0],
+            "upper": bounds[:, 1],
+        }
+        return pd.DataFrame(values, index=pd.Index(names, name="name"))
+
+    return AncovaFit(
+        formula=formula,
+        coefficients=table(np.eye(len(design.names)), design.names),
+        adjusted_means=table(np.array(list(means.values())), arms),
+        differences=table(np.array(list(differences.values())), arms[1:]),
+        vcov=np.asarray(fitted.cov_params(), dtype=np.float64),
+        sigma2=float(fitted.scale),
+        df=float(fitted.df_resid),
+    )
+
+
+def visits_after_baseline(data: EndpointData) -> tuple[str, ...]:
+    """Visits, in order, with a record after its patient's baseline."""
+    after = set(_after_baseline(data.records)["AVISIT"])
+    return tuple(visit for visit in data.visits if visit in after)
+
+
+def analyse_visit(
+    data: EndpointData, plan: AnalysisPlan, visit: str
+) -> tuple[list[ResultRow], dict[str, Any], dict[str, str]]:
+    """Rows, the model's record and arm → reason for arms left out: transformed change ~ arm + baseline + covariates.
+
+    Raises
+    ------
+    StatisticsError : nothing can be compared at this visit, and why.
+    """
+    records = _after_baseline(data.records)
+    records, left_out = with_covariates(records[records["AVISIT"] == visit].reset_index(drop=True), plan.columns)
+    for reason, absent in {
+        "patients without a baseline value": records["BASE"].isna(),
+        "patients without an arm": records["TRT01P"].isna(),
+    }.items():
+        if absent.any():
+            left_out[reason] = counted(records["USUBJID"][absent])
+    present = records[records["BASE"].notna()].reset_index(drop=True)
+    where = f"parameter {data.code}, visit {visit}"
+    what = "patient(s) with a value and a baseline"
+    arms = choose_arms(_counts(data, present), plan, where=where, what=what)
+    modelled = arms.of(present)
+    covariates, constant = varying(modelled, plan.columns)
+    value, base = data.response("AVAL"), data.response("BASE")
+    formula = " + ".join([f"{{{value} - {base}}} ~ TRT01P + {base}", *map(term, covariates)])
+    fit = fit_ancova(modelled, formula, arms=arms.names, alpha=plan.alpha)
+    record = {
+        "analysis_id": f"{data.name}.{KIND}",
+        "parameter": data.code,
+        "label": data.label,
+        "visit": visit,
+        "model": "analysis of covariance, ordinary least squares",
+        "transform": data.endpoint.transform,
+        "alpha": plan.alpha,
+        "reference_arm": arms.reference,
+        "patients_by_arm": {arm: int((modelled["TRT01P"] == arm).sum()) for arm in arms.names},
+        "covariates": list(covariates),
+        "left_out": {**left_out, **constant},
+        **_fit_record(fit),
+    }
+    return _rows(fit, data, visit, modelled), record, dict(arms.too_few)
+
+
+def _after_baseline(records: pd.DataFrame) -> pd.DataFrame:
+    """Records that are no baseline and not before the patient's baseline day."""
+    baseline = records[records["ABLFL"] == "Y"].drop_duplicates("USUBJID").set_index("USUBJID")["ADY"]
+    before = records["ADY"] < records["USUBJID"].map(baseline).astype(np.float64)
+    return records[(records["ABLFL"] != "Y") & ~before].reset_index(drop=True)
+
+
+def _counts(data: EndpointData, present: pd.DataFrame) -> dict[str, int]:
+    every = {str(arm): 0 for arm in sorted(data.records["TRT01P"].dropna().unique())}
+    return every | patients_per_arm(present, present["USUBJID"])
+
+
+def _mean_row(design: CrossDesign, arm: str, arms: tuple[str, ...]) -> Array:
+    rows = design.frame.assign(TRT01P=pd.Categorical([arm] * len(design.frame), categories=arms))
+    return np.asarray(np.mean(design.matrix(rows), axis=0))
+
+
+def _fit_record(fit: AncovaFit) -> dict[str, Any]:
+    return {
+        "formula": fit.formula,
+        "estimation": "least squares",
+        "inference": INFERENCE,
+        "averaging": AVERAGING,
+        "coefficients": coefficient_records(fit.coefficients),
+        "vcov": matrix(fit.vcov),
+        "sigma2": number(fit.sigma2),
+        "df": number(fit.df),
+        "adjusted_means": coefficient_records(fit.adjusted_means),
+        "differences": coefficient_records(fit.differences),
+    }
+
+
+def _rows(fit: AncovaFit, data: EndpointData, visit: str, modelled: pd.DataFrame) -> list[ResultRow]:
+    where = {"analysis_id": f"{data.name}.{KIND}", "parameter": data.code, "visit": visit}
+    reference = str(fit.adjusted_means.index[0])
+    change = f"change of {data.response('value')} from baseline"
+    rows: list[ResultRow] = []
+    for arm, mean in fit.adjusted_means.iterrows():
+        mine = {**where, "arm": str(arm)}
+        rows += statistics_rows(values={"n": float((modelled["TRT01P"] == arm).sum())}, **mine)
+        values = {"adjusted_mean_change": mean["estimate"], **_interval(mean)}
+        rows += statistics_rows(values=values, note=f"{change}; {AVERAGING}; {INFERENCE}", **mine)
+        rows += _percent_rows(mean, "percent_change", f"percent change from baseline of {data.quantity}", data, mine)
+    for arm, difference in fit.differences.iterrows():
+        mine = {**where, "arm": str(arm), "comparator": reference}
+        values = {"adjusted_mean_difference": difference["estimate"], **_interval(difference)}
+        values |= {"t": difference["t"], "p": difference["p"]}
+        rows += statistics_rows(values=values, note=f"difference from {reference} in {change}; {INFERENCE}", **mine)
+        note = f"percent by which {data.quantity} over its baseline differs from that in {reference}"
+        rows += _percent_rows(difference, "percent_difference", note, data, mine)
+    return rows
+
+
+def _interval(row: "pd.Series[float]") -> dict[str, float]:
+    return {"se": row["se"], "df": row["df"], "lower": row["lower"], "upper": row["upper"]}
+
+
+def _percent_rows(
+    row: "pd.Series[float]", name: str, note: str, data: EndpointData, where: dict[str, str]
+) -> list[ResultRow]:
+    if data.endpoint.transform != "log1p":
+        return []
+    ends = {name: "estimate", f"{name}_lower": "lower", f"{name}_upper": "upper"}
+    values = {key: float(100 * np.expm1(row[end])) for key, end in ends.items()}
+    return statistics_rows(values=values, note=note, **where)

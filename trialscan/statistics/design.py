@@ -1,0 +1,206 @@
+"""From a long table and a formula to matrices: rows sorted by patient and time, every fault named."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from formulaic import ModelSpec, StructuredFormula
+from formulaic.errors import FormulaicError
+from numpy.typing import NDArray
+
+from trialscan.errors import StatisticsError
+from trialscan.statistics.columns import (
+    clean_column,
+    listed,
+    numeric_column,
+    refuse_duplicates,
+    refuse_infinite,
+    require_columns,
+    some,
+    text_column,
+)
+from trialscan.statistics.formula import FUNCTIONS, ParsedFormula, parse_formula
+from trialscan.statistics.orthogonal import Orthogonal, norm, orthogonalise
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CrossDesign:
+    """A model's matrices for one row a patient, sorted by patient.
+
+    X (N, p) of full rank with `names`, its factorisation `basis`; y (N,); `frame` the rows of the table behind them.
+    """
+
+    formula: str
+    X: Array
+    y: Array
+    names: tuple[str, ...]
+    basis: Orthogonal
+    frame: pd.DataFrame
+    spec: ModelSpec
+
+    def matrix(self, frame: pd.DataFrame) -> Array:
+        """The model matrix of other rows, with the coding of this one."""
+        return np.asarray(self.spec.get_model_matrix(frame, context=FUNCTIONS), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Design(CrossDesign):
+    """The same for repeated measures, rows sorted by patient and then time.
+
+    `first_row` (patients,) is the first row of each patient; `n_missing_outcome` the rows without an outcome,
+    dropped.
+    """
+
+    patients: tuple[str, ...]
+    first_row: NDArray[np.intp]
+    time: Array
+    n_missing_outcome: int
+
+
+def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str) -> Design:
+    """Read the table for a model of repeated measures.
+
+    Parameters
+    ----------
+    data : a row for each patient and time; the order of rows does not matter.
+    formula : `outcome ~ fixed effects`; text columns are factors, coded against their first level by name
+        (a pandas categorical keeps its order).
+    patient, time : names of the columns that hold the patient and the (numeric) time.
+
+    Raises
+    ------
+    StatisticsError : unknown columns, formula syntax, duplicate or infinite values, missing covariates, patients or
+        times, fewer than two patients, a constant outcome, aliased columns.
+    """
+    require_columns(data, (patient, time))
+    parsed = parse_formula(formula, data)
+    frame, dropped = _with_outcome(_sorted_frame(data, parsed, patient, (time,)), parsed)
+    _refuse_missing(frame, (*parsed.model_columns, time), patient)
+    labels = [f"patient {who}, {time} {when:g}" for who, when in zip(frame[patient], frame[time], strict=True)]
+    cross = _cross_design(parsed, frame, labels, time)
+    refuse_duplicates(labels, "patient and time")
+    patients, first_row = np.unique(frame[patient].to_numpy(dtype=str), return_index=True)
+    if len(patients) < 2:
+        raise StatisticsError("data", f"{len(patients)} patient with an outcome", "at least 2 patients")
+    return Design(
+        **vars(cross),
+        patients=tuple(map(str, patients)),
+        first_row=first_row,
+        time=frame[time].to_numpy(dtype=np.float64),
+        n_missing_outcome=dropped,
+    )
+
+
+def build_cross_design(data: pd.DataFrame, formula: str, *, patient: str) -> CrossDesign:
+    """Read a table of one row a patient; otherwise as `build_design`."""
+    require_columns(data, (patient,))
+    parsed = parse_formula(formula, data)
+    frame, _ = _with_outcome(_sorted_frame(data, parsed, patient, ()), parsed)
+    _refuse_missing(frame, parsed.model_columns, patient)
+    labels = [f"patient {who}" for who in frame[patient]]
+    refuse_duplicates(labels, "patient")
+    return _cross_design(parsed, frame, labels)
+
+
+def _cross_design(parsed: ParsedFormula, frame: pd.DataFrame, labels: Sequence[str], *also: str) -> CrossDesign:
+    for name in dict.fromkeys((*parsed.outcome_columns, *parsed.model_columns, *also)):
+        if frame[name].dtype == np.float64:
+            refuse_infinite(frame[name].to_numpy(), name, labels)
+    y, X, spec = _matrices(parsed, frame, labels)
+    names = tuple(str(name) for name in spec.column_names)
+    if np.ptp(y) == 0:
+        raise StatisticsError(f"formula {parsed.text!r}", f"the outcome is {y[0]:g} in every row", "one that varies")
+    basis = _full_rank_basis(X, names, parsed.text)
+    _refuse_reproduced(y, basis, parsed.text)
+    return CrossDesign(parsed.text, X, y, names, basis, frame, spec)
+
+
+def _full_rank_basis(X: Array, names: Sequence[str], formula: str) -> Orthogonal:
+    """The factorisation of X, or StatisticsError naming the columns that repeat others."""
+    basis = orthogonalise(X)
+    if basis.aliased:
+        raise StatisticsError(
+            f"formula {formula!r}",
+            f"aliased column(s) {listed([names[index] for index in basis.aliased])}: a combination of the others",
+            "columns that carry information of their own",
+            "Drop a term, or check that every combination of factor levels has data",
+        )
+    return basis
+
+
+def _sorted_frame(data: pd.DataFrame, parsed: ParsedFormula, patient: str, order: tuple[str, ...]) -> pd.DataFrame:
+    """The columns of the model, cleaned; rows by patient and then the numeric columns `order`."""
+    names = dict.fromkeys((patient, *order, *parsed.outcome_columns, *parsed.model_columns))
+    frame = pd.DataFrame({name: data[name] for name in names}).reset_index(drop=True)
+    frame[patient] = text_column(frame[patient])
+    if frame[patient].isna().any():
+        raise StatisticsError(f"column {patient!r}", f"no patient in {frame[patient].isna().sum()} row(s)", "a name")
+    numeric = (*order, *parsed.outcome_columns)
+    for name in numeric:
+        frame[name] = numeric_column(frame, name)
+    for name in parsed.model_columns:
+        if name not in (patient, *numeric):
+            frame[name] = clean_column(frame[name])
+    return frame.sort_values([patient, *order], kind="stable", ignore_index=True)
+
+
+def _with_outcome(frame: pd.DataFrame, parsed: ParsedFormula) -> tuple[pd.DataFrame, int]:
+    present = frame[list(parsed.outcome_columns)].notna().all(axis=1)
+    if not present.any():
+        raise StatisticsError(f"column {listed(parsed.outcome_columns)!r}", "no value at all", "numbers")
+    kept = frame[present].reset_index(drop=True)
+    for name in kept.columns:
+        if isinstance(kept[name].dtype, pd.CategoricalDtype):
+            kept[name] = kept[name].cat.remove_unused_categories()
+    return kept, int((~present).sum())
+
+
+def _refuse_missing(frame: pd.DataFrame, names: Sequence[str], patient: str) -> None:
+    for name in dict.fromkeys(names):
+        missing = frame[name].isna().to_numpy()
+        if missing.any():
+            who = list(dict.fromkeys(frame[patient][missing]))
+            raise StatisticsError(
+                f"column {name!r}",
+                f"missing in {missing.sum()} of {len(frame)} rows (patient {listed(who)})",
+                "a value in every row that has an outcome",
+                "Fill it in, leave those patients out, or leave the column out of the model",
+            )
+
+
+def _matrices(parsed: ParsedFormula, frame: pd.DataFrame, labels: Sequence[str]) -> tuple[Array, Array, ModelSpec]:
+    formula: StructuredFormula = parsed.formula
+    try:
+        with np.errstate(all="ignore"):
+            matrices = formula.get_model_matrix(frame, context=FUNCTIONS, na_action="ignore")
+    except FormulaicError as error:
+        raise StatisticsError(
+            f"formula {parsed.text!r}", str(error).rstrip("."), "terms that can be computed"
+        ) from error
+    y = np.asarray(matrices.lhs, dtype=np.float64)
+    X = np.asarray(matrices.rhs, dtype=np.float64)
+    if y.shape[1] != 1:
+        raise StatisticsError(f"formula {parsed.text!r}", f"{y.shape[1]} outcomes", "one")
+    spec: ModelSpec = matrices.rhs.model_spec
+    outcome = parsed.text.split("~", maxsplit=1)[0].strip()
+    for name, values in ((outcome, y[:, 0]), *zip(spec.column_names, X.T, strict=True)):
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            raise StatisticsError(
+                f"formula {parsed.text!r}", f"{name} cannot be computed for {some(labels, wrong)}", "finite numbers"
+            )
+    return y[:, 0].copy(), X, spec
+
+
+def _refuse_reproduced(y: Array, basis: Orthogonal, formula: str) -> None:
+    rest = y
+    for _ in range(2):
+        for column in basis.Q.T:
+            rest = rest - np.sum(column * rest) * column
+    if norm(rest) <= 1e-12 * norm(y):
+        raise StatisticsError(
+            f"formula {formula!r}", "the terms reproduce the outcome exactly", "an outcome with variation left to model"
+        )

@@ -1,0 +1,82 @@
+"""The statistical analysis plan: which parameters are compared, on which scale, against which arm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from trialscan.errors import StatisticsError
+from trialscan.study import AnalysisSettings, EndpointSettings
+
+Transform = Literal["log1p", "none"]
+
+
+@dataclass(frozen=True)
+class EndpointPlan:
+    """A parameter of the analysis table and the scale it is analysed on; log1p is log(1 + value in its own unit)."""
+
+    paramcd: str
+    transform: Transform = "log1p"
+    primary: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown transform."""
+        if self.transform not in ("log1p", "none"):
+            raise StatisticsError(f"endpoint {self.paramcd}", f"transform {self.transform!r}", "'log1p' or 'none'")
+
+
+@dataclass(frozen=True)
+class AnalysisPlan:
+    """What is compared and how.
+
+    Parameters
+    ----------
+    endpoints : one primary, and any secondary ones in order.
+    covariates : columns of the analysis table, in any case; there they stand in capitals.
+    reference_arm : the arm the others are compared with; None takes the first by name.
+    alpha : intervals cover 1 − alpha.
+    min_patients_per_arm : with fewer an arm is not modelled.
+    """
+
+    endpoints: tuple[EndpointPlan, ...]
+    covariates: tuple[str, ...] = ()
+    reference_arm: str | None = None
+    alpha: float = 0.05
+    min_patients_per_arm: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse a plan that does not say one thing."""
+        codes = [endpoint.paramcd for endpoint in self.endpoints]
+        primaries = sum(endpoint.primary for endpoint in self.endpoints)
+        if primaries != 1:
+            raise StatisticsError("plan: endpoints", f"{primaries} marked primary", "exactly one")
+        if len(set(codes)) < len(codes):
+            raise StatisticsError("plan: endpoints", f"a parameter twice in {', '.join(codes)}", "each once")
+        if not 0 < self.alpha < 1:
+            raise StatisticsError("plan: alpha", f"{self.alpha!r}", "a probability between 0 and 1")
+        if self.min_patients_per_arm < 2:
+            raise StatisticsError("plan: min_patients_per_arm", f"{self.min_patients_per_arm}", "at least 2")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The covariates' columns in the analysis table."""
+        return tuple(dict.fromkeys(name.upper() for name in self.covariates))
+
+    @property
+    def named_endpoints(self) -> dict[str, EndpointPlan]:
+        """primary, secondary1, secondary2, … in that order."""
+        secondary = [endpoint for endpoint in self.endpoints if not endpoint.primary]
+        primary = next(endpoint for endpoint in self.endpoints if endpoint.primary)
+        return {"primary": primary, **{f"secondary{number}": each for number, each in enumerate(secondary, start=1)}}
+
+
+def plan_from(endpoints: EndpointSettings, analysis: AnalysisSettings, codes: Mapping[str, str]) -> AnalysisPlan:
+    """The plan of a protocol's sections; `codes` gives each measure's PARAMCD."""
+    primary = EndpointPlan(codes[endpoints.primary.measure], endpoints.primary.transform, primary=True)
+    secondary = (EndpointPlan(codes[each.measure], each.transform) for each in endpoints.secondary)
+    return AnalysisPlan(
+        endpoints=(primary, *secondary),
+        covariates=analysis.covariates,
+        reference_arm=analysis.reference_arm,
+        alpha=analysis.alpha,
+        min_patients_per_arm=analysis.min_patients_per_arm,
+    )

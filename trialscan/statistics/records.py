@@ -1,0 +1,58 @@
+"""Fits as plain values for models.json: numbers, text, lists and dictionaries; what is not finite is null."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trialscan.statistics.results import MixedModelResult
+
+
+def result_record(result: MixedModelResult) -> dict[str, Any]:
+    """Everything a fitted mixed model reports."""
+    return {
+        "formula": result.formula,
+        "estimation": "REML" if result.reml else "ML",
+        "inference": result.inference,
+        "n_patients": result.n_patients,
+        "n_observations": result.n_obs,
+        "coefficients": coefficient_records(result.coefficients),
+        "vcov": matrix(result.vcov),
+        "covariance": {
+            "G": matrix(result.covariance.G),
+            "correlation": number(result.covariance.correlation),
+            "sigma2": number(result.covariance.sigma2),
+        },
+        "minus2loglik": number(result.minus2loglik),
+        "convergence": plain(asdict(result.convergence)),
+    }
+
+
+def coefficient_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A dictionary each row of a table of estimates, its index under "name"."""
+    return [
+        {"name": str(name), **{str(column): number(value) for column, value in row.items()}}
+        for name, row in table.iterrows()
+    ]
+
+
+def matrix(values: NDArray[np.float64]) -> list[list[float | None]]:
+    """Rows of numbers."""
+    return [[number(value) for value in row] for row in values]
+
+
+def number(value: float) -> float | None:
+    """A float; None where it is not finite."""
+    return float(value) if math.isfinite(value) else None
+
+
+def plain(value: object) -> object:
+    """Tuples as lists, floats finite or None, all the way down."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return number(value) if isinstance(value, float) else value
