@@ -100,7 +100,7 @@ def dome_height(spec: ThoraxSpec, x: Field, y: Field, section: Field) -> Field:
 
 
 def heart_distance(spec: ThoraxSpec, x: Field, y: Field, z: Field) -> Field:
-    """Signed distance to the heart: an ellipsoid that points left, forward and down, with the right atrium beside it."""
+    """Signed distance to the heart: an ellipsoid that points left, forward and down, and the right atrium."""
     turn = np.deg2rad(spec.heart_turn_deg)
     dx, dy, dz = (c - np.float32(m) for c, m in zip((x, y, z), spec.heart_center, strict=True))
     along = np.float32(np.cos(turn)) * dx - np.float32(np.sin(turn)) * dy - np.float32(0.45) * dz
@@ -110,10 +110,9 @@ def heart_distance(spec: ThoraxSpec, x: Field, y: Field, z: Field) -> Field:
     atrium = np.sqrt(
         (dx + np.float32(0.62 * spec.heart_axes[0])) ** 2 + (dy - 8) ** 2 + ((dz - 10) * np.float32(0.72)) ** 2
     )
-    chambers = -smooth_max(
+    return -smooth_max(
         (1 - norm) * np.float32(min(spec.heart_axes)), np.float32(0.62 * spec.heart_axes[1]) - atrium, 12.0
     )
-    return chambers
 
 
 def mediastinum_distance(spec: ThoraxSpec, x: Field, y: Field, z: Field) -> Field:

@@ -17,7 +17,7 @@ ANATOMY, COURSE, SCANS = 31, 32, 33
 
 @dataclass(frozen=True)
 class LesionCourse:
-    """One seed of disease: its fixed place and shape, and its share of the burden (any unit) at each visit, 0 if absent.
+    """One seed of disease: its fixed place and shape, and its weight in the burden at each visit, 0 if absent.
 
     Seeds that grow into each other are one lesion while they touch.
     """

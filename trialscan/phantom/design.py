@@ -167,7 +167,8 @@ def _faults(name: str, data: CommentedMap, error: ValidationError) -> Iterable[F
 
 def _place(data: CommentedMap, path: list[Any]) -> tuple[int, int]:
     """Line and column, from 1, of the field at the path, or of the nearest one around it."""
-    place, node = (0, 0), data
+    place = (0, 0)
+    node: Any = data
     for step in path:
         if not isinstance(node, CommentedBase):
             break

@@ -48,7 +48,7 @@ def lung_points(
 def plumbing(spec: ThoraxSpec) -> Plumbing:
     """Grow the airways and vessels of one patient."""
     rng = np.random.default_rng([spec.anatomy_seed, 3])
-    spine = float(spine_y(spec, np.float64(20.0)))
+    spine = float(spine_y(spec, np.array(20.0)))
     trees, bronchi = [], []
     hila = {side: np.array([side * (spec.mediastinum_half_width + 12.0), 10.0, 4.0 * side + 2.0]) for side in (-1, 1)}
     tips = lung_points(spec, int(1900 * spec.vessel_density), rng, depth_mm=3.0)
@@ -63,7 +63,7 @@ def plumbing(spec: ThoraxSpec) -> Plumbing:
                 )
             )
         near = mine[np.linalg.norm(mine - hilum, axis=1) < 62][:26]
-        bronchi.append(bend(grow_tree(hilum + (0.0, 3.0, -2.0), near, tip_radius=0.8, murray=2.8), rng))
+        bronchi.append(bend(grow_tree(hilum + np.array([0.0, 3.0, -2.0]), near, tip_radius=0.8, murray=2.8), rng))
     return Plumbing(_great_vessels(spec, spine, hila), _trachea(spec, spine, hila), join(*trees), join(*bronchi))
 
 
@@ -82,8 +82,8 @@ def _great_vessels(spec: ThoraxSpec, spine: float, hila: dict[int, Field]) -> Tu
     """Aorta, caval vein, pulmonary trunk, neck vessels, and the bundle of vessels at each hilum."""
     top = spec.apex_z
     aorta = polyline(
-        [(-6, -22, -20), (-14, -26, 20), (-8, -24, 46), (10, spine - 60, 60), (20, spine - 30, 48), (22, spine - 24, 10),
-         (20, spine - 26, -60), (10, spine - 28, spec.base_z - 60)],
+        [(-6, -22, -20), (-14, -26, 20), (-8, -24, 46), (10, spine - 60, 60), (20, spine - 30, 48),
+         (22, spine - 24, 10), (20, spine - 26, -60), (10, spine - 28, spec.base_z - 60)],
         [16, 16, 15, 14, 13, 12.5, 12, 11],
     )  # fmt: skip
     cava = polyline([(-24, -14, -30), (-22, -16, 40), (-19, -14, 80), (-26, -8, top + 30)], [10, 9, 8, 6])
@@ -93,7 +93,7 @@ def _great_vessels(spec: ThoraxSpec, spine: float, hila: dict[int, Field]) -> Tu
         polyline([(4.0 * side, 0.0, 16.0), tuple(h - (9.0 * side, 4, -4)), tuple(h)], [11, 10, 7])
         for side, h in hila.items()
     ]
-    veins = [polyline([(16.0 * side, 10, -22), tuple(h + (0, 0, -16))], [9, 6.5]) for side, h in hila.items()]
+    veins = [polyline([(16.0 * side, 10, -22), tuple(h - np.array([0, 0, 16]))], [9, 6.5]) for side, h in hila.items()]
     return join(aorta, cava, trunk, *neck, *roots, *veins)
 
 
@@ -161,7 +161,7 @@ def _fissures(spec: ThoraxSpec, x: Field, y: Field, z: Field) -> list[tuple[Fiel
 
 
 def draw_lungs(
-    hu: Field, scene: Scene, lung: Field, tubes: Plumbing, lesions: tuple[Field, Field], rng: np.random.Generator
+    hu: Field, scene: Scene, lung: Field, tubes: Plumbing, *, lesions: tuple[Field, Field], rng: np.random.Generator
 ) -> None:
     """Draw great vessels, lungs with lesions and trees, then trachea and main bronchi into `hu` in place.
 

@@ -18,8 +18,8 @@ from trialscan.phantom.detector import expose
 from trialscan.phantom.lesions import LesionLayer, draw_lesions, random_lesions
 from trialscan.phantom.lung import LEFT, RIGHT
 from trialscan.phantom.spec import CONSOLIDATION, Grid, LesionSpec, ThoraxSpec
-from trialscan.phantom.tissue import soft
 from trialscan.phantom.thorax import REACH, Phantom, Stage, paint, set_stage
+from trialscan.phantom.tissue import soft
 
 Field = NDArray[Any]
 WATER_PER_MM = 0.0195

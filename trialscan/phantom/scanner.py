@@ -22,7 +22,8 @@ def acquire(hu: Field, grid: Grid, scanner: ScannerSpec, rng: np.random.Generato
         x, y, _ = grid.axes()
         outside = x[:, None] ** 2 + (y[None, :] - 10) ** 2 > scanner.field_radius_mm**2
         seen[outside] = scanner.padding_hu
-    return np.rint(seen).astype(np.int16)
+    picture: NDArray[np.int16] = np.rint(seen).astype(np.int16)
+    return picture
 
 
 def _kernel(hu: Field, grid: Grid, scanner: ScannerSpec) -> Field:

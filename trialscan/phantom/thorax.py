@@ -120,7 +120,7 @@ def paint(stage: Stage, layer: LesionLayer, rng: np.random.Generator) -> tuple[F
     """True radiodensity of the stage with its lesions (HU), and the signed distance to the skin."""
     hu, skin = soft_tissue(stage.scene)
     bones(hu, stage.scene)
-    draw_lungs(hu, stage.scene, stage.lung, stage.tubes, (layer.weight, layer.hu), rng)
+    draw_lungs(hu, stage.scene, stage.lung, stage.tubes, lesions=(layer.weight, layer.hu), rng=rng)
     return hu, skin
 
 

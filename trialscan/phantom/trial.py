@@ -22,8 +22,8 @@ def simulate_trial(design: TrialDesign, out: Path, jobs: int = 1, progress: Prog
     Written: ``manifest.csv`` (patient_id, visit, study_day, scan, age, sex, site; no arm, so that whoever reads the
     scans is blind), ``arms.csv`` (patient_id, arm), ``scans/<patient>/<visit>.nii.gz``, and under ``truth/``: masks
     of lungs (``organ``), of lesion classes (``lesions``) and of connected lesions (``components``); ``burden.csv``,
-    ``lesions.csv``, ``patients.csv``, ``deformations.json``, and ``trial.json`` with the slopes by arm. The same design gives the
-    same bytes, whatever the number of `jobs`.
+    ``lesions.csv``, ``patients.csv``, ``deformations.json``, and ``trial.json`` with the slopes by arm. The same
+    design gives the same bytes, whatever the number of `jobs`.
 
     Parameters
     ----------

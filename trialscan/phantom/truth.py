@@ -52,14 +52,14 @@ def connected_lesions(
         SeenLesion(frozenset(seeds[n]), n, int(sizes[n]), (float(c[0]), float(c[1]), float(c[2])))
         for n, c in zip(seeds, centers, strict=True)
     )
-    return seen, labels
+    return seen, labels.astype(np.int32)
 
 
 def name_lesions(scans: Sequence[tuple[SeenLesion, ...]]) -> tuple[tuple[NamedLesion, ...], ...]:
     """Carry numbers through a patient's scans, in order of time.
 
-    Lesions that share a seed continue each other. A merged lesion keeps the number of the largest of its predecessors; of
-    the parts of a split lesion the largest keeps its number.
+    Lesions that share a seed continue each other. A merged lesion keeps the number of the largest of its predecessors;
+    of the parts of a split lesion the largest keeps its number.
     """
     following = 1
     before: tuple[NamedLesion, ...] = ()

@@ -76,7 +76,7 @@ def grow_tree(root: Points, targets: Points, *, tip_radius: float, murray: float
 
 
 def bend(tubes: Tubes, rng: np.random.Generator, sag: float = 0.10) -> Tubes:
-    """Split each piece once and push its middle aside by up to `sag` of its length, so that nothing runs dead straight."""
+    """Split each piece once and push its middle aside by up to `sag` of its length, so that none runs straight."""
     length = np.linalg.norm(tubes.end - tubes.start, axis=1)
     middle = (tubes.start + tubes.end) / 2 + rng.uniform(-sag, sag, tubes.start.shape) * length[:, None]
     width = (tubes.start_radius + tubes.end_radius) / 2
