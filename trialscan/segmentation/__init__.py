@@ -1,0 +1,21 @@
+"""One scan to its organ and lesion masks, with how far to trust them."""
+
+from trialscan.segmentation.bundle import BundleSegmenter, load_bundle
+from trialscan.segmentation.contract import LabelMap, ModelIdentity, Segmenter
+from trialscan.segmentation.device import choose_device
+from trialscan.segmentation.evaluation import evaluate
+from trialscan.segmentation.metrics import compare_masks
+from trialscan.segmentation.scan import Segmentation, segment_scan
+
+__all__ = [
+    "BundleSegmenter",
+    "LabelMap",
+    "ModelIdentity",
+    "Segmentation",
+    "Segmenter",
+    "choose_device",
+    "compare_masks",
+    "evaluate",
+    "load_bundle",
+    "segment_scan",
+]

@@ -1,0 +1,48 @@
+"""What the room promises: any network or file of masks behind one call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from trialscan.errors import SegmentationError
+from trialscan.imaging import Units, Volume
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model made a mask: its name, version and the SHA-256 digest of its weights."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """A model's answer on the scan's own grid.
+
+    labels : 0 background and the model's labels.
+    probability : for each label found, the mean probability that the model gave it over the voxels it labelled so.
+    """
+
+    labels: Volume
+    probability: Mapping[int, float]
+
+    def __post_init__(self) -> None:
+        """Refuse anything but labels."""
+        if self.labels.units is not Units.LABEL:
+            raise SegmentationError("label map", f"{self.labels.units} voxels", "labels")
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A model that is ready to label scans."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model this is."""
+        ...
+
+    def __call__(self, volume: Volume) -> LabelMap:
+        """Label a scan on its own grid; raises SegmentationError for a scan that the model cannot take."""
+        ...

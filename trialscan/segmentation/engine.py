@@ -1,0 +1,69 @@
+"""Inference: a scan to the model's grid, through the network, and its probabilities back to the scan's own voxels."""
+
+import numpy as np
+import torch
+from monai.inferers import SlidingWindowInferer
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trialscan.imaging import Reorientation, Units, Volume
+from trialscan.segmentation.cleaning import drop_small_pieces
+from trialscan.segmentation.contract import LabelMap
+from trialscan.segmentation.preparation import planar_shape, prepare_planar, prepare_volume, square_window
+from trialscan.segmentation.resampling import axis_weights, resample_image
+from trialscan.segmentation.specification import ModelSpecification
+
+_CHUNK_VALUES = 24_000_000
+
+
+def infer_volume(volume: Volume, network: nn.Module, spec: ModelSpecification, device: torch.device) -> LabelMap:
+    """Label a 3-D scan of any orientation and spacing on its own grid."""
+    turn = Reorientation.to_lps(volume)
+    turned = turn.apply(volume)
+    image = prepare_volume(turned, spec, device)
+    probabilities = _probabilities(image, network, spec)[0]
+    probabilities = drop_small_pieces(probabilities, spec.min_component_share)
+    labels, confidence = _on_native_grid(probabilities, turned.shape)
+    return LabelMap(volume.with_array(turn.undo(labels), Units.LABEL), confidence)
+
+
+def infer_planar(volume: Volume, network: nn.Module, spec: ModelSpecification, device: torch.device) -> LabelMap:
+    """Label a single image on its own pixels, taken as it hangs: i to the right, j downward."""
+    image = prepare_planar(volume, spec, device)
+    probabilities = _probabilities(image, network, spec)[0]
+    size = image.shape[-1]
+    inside = probabilities[(slice(None), *square_window(planar_shape(volume.shape, size), size))]
+    cleaned = drop_small_pieces(inside[..., None], spec.min_component_share)
+    labels, confidence = _on_native_grid(cleaned, volume.shape)
+    return LabelMap(volume.with_array(labels, Units.LABEL), confidence)
+
+
+def _probabilities(image: Tensor, network: nn.Module, spec: ModelSpecification) -> Tensor:
+    """Class probabilities on the model's grid, from overlapping windows weighted towards their centres."""
+    inferer = SlidingWindowInferer(
+        roi_size=spec.window, sw_batch_size=1, overlap=spec.overlap, mode="gaussian", padding_mode="constant", cval=-1.0
+    )
+    with torch.inference_mode():
+        logits: Tensor = inferer(image, network)
+        return logits.softmax(dim=1)
+
+
+def _on_native_grid(probabilities: Tensor, shape: tuple[int, int, int]) -> tuple[NDArray[np.uint8], dict[int, float]]:
+    """The most probable label of every native voxel, and each label's mean probability over its voxels.
+
+    Slices are worked in chunks, so memory beyond the labels stays bounded.
+    """
+    classes, depth = probabilities.shape[0], probabilities.shape[3]
+    labels = np.empty(shape, dtype=np.uint8)
+    count, total = np.zeros(classes), np.zeros(classes)
+    along_k = axis_weights(depth, shape[2]).to(probabilities.device)
+    chunk = max(1, _CHUNK_VALUES // (classes * shape[0] * shape[1]))
+    for first in range(0, shape[2], chunk):
+        last = min(first + chunk, shape[2])
+        native = resample_image(probabilities @ along_k[first:last].T, (shape[0], shape[1], last - first))
+        best, label = native.max(dim=0)
+        labels[..., first:last] = label.to(torch.uint8).cpu().numpy()
+        flat = labels[..., first:last].ravel()
+        count += np.bincount(flat, minlength=classes)
+        total += np.bincount(flat, weights=best.cpu().numpy().ravel(), minlength=classes)
+    return labels, {label: float(total[label] / count[label]) for label in range(classes) if count[label]}

@@ -1,0 +1,72 @@
+"""Scans as a network sees them."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trialscan.errors import SegmentationError
+from trialscan.imaging import Volume
+from trialscan.segmentation.resampling import resample_image, target_shape
+from trialscan.segmentation.specification import ModelSpecification
+
+_GREY_LEVELS = 256
+
+
+def prepare_volume(volume: Volume, spec: ModelSpecification, device: torch.device) -> Tensor:
+    """An LPS-oriented scan on the model's grid: (1, 1, i, j, k) float32 in -1 … 1; NaN counts as the lowest value."""
+    if spec.intensity_range is None or spec.spacing_mm is None:
+        raise SegmentationError("model", "a planar model", "a volume model for a scan of several slices")
+    low, high = spec.intensity_range
+    image = torch.from_numpy(_native_float32(volume.array)).to(device)
+    image = image.nan_to_num_(nan=low, posinf=high, neginf=low).clamp_(low, high)
+    image = resample_image(image, target_shape(volume.shape, volume.spacing_mm, spec.spacing_mm))
+    return ((image - low) * (2.0 / (high - low)) - 1.0)[None, None].contiguous()
+
+
+def planar_shape(shape: tuple[int, int, int], size: int) -> tuple[int, int, int]:
+    """The shape whose longer side is `size`, with the image's own proportions."""
+    scale = size / max(shape)
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale)), 1
+
+
+def prepare_planar(volume: Volume, spec: ModelSpecification, device: torch.device) -> Tensor:
+    """A planar image, resized, equalised to -1 … 1 and centred in a square: (1, 1, size, size) float32."""
+    if spec.planar_size is None:
+        raise SegmentationError("model", "a volume model", "a planar model for a single image")
+    array = _native_float32(volume.array)
+    finite = np.isfinite(array)
+    array = np.where(finite, array, array[finite].min() if finite.any() else 0.0)
+    image = resample_image(torch.from_numpy(array), planar_shape(volume.shape, spec.planar_size))
+    return into_square(equalise(image[..., 0]), spec.planar_size)[None, None].to(device)
+
+
+def into_square(image: Tensor, size: int) -> Tensor:
+    """Centre an (i, j) image in a square of `size`; the border is -1."""
+    square = image.new_full((size, size), -1.0)
+    square[square_window(image.shape, size)] = image
+    return square
+
+
+def square_window(shape: torch.Size | tuple[int, ...], size: int) -> tuple[slice, slice]:
+    """Where an image of this shape lies within its square."""
+    first, second = ((size - n) // 2 for n in shape[:2])
+    return slice(first, first + shape[0]), slice(second, second + shape[1])
+
+
+def equalise(image: Tensor) -> Tensor:
+    """Histogram equalisation to -1 … 1: each pixel becomes the share of pixels darker than it, ties at their middle.
+
+    It makes the result independent of exposure, window and gamma. A constant image becomes 0.
+    """
+    low, high = image.min(), image.max()
+    if high <= low:
+        return torch.zeros_like(image)
+    level = ((image - low) / (high - low) * (_GREY_LEVELS - 1)).round().long()
+    count = torch.bincount(level.flatten(), minlength=_GREY_LEVELS).double()
+    middle = (count.cumsum(0) - 0.5 * count) / count.sum()
+    return (middle[level] * 2 - 1).float()
+
+
+def _native_float32(array: NDArray[np.generic]) -> NDArray[np.float32]:
+    return np.array(array, dtype=np.float32, order="C")

@@ -1,0 +1,123 @@
+"""Numbers that say how far to trust a segmentation, and the flags a protocol's limits raise on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialscan.imaging import Volume
+from trialscan.study.sections import SegmentationSettings
+
+Quality = Mapping[str, float | str | None]
+_MIN_RANGE_COVERED = 0.25
+_MAX_SHARE_OUTSIDE = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """What quality is measured on: the scan, the masks in use, and the model's organ where a reader's replaced it."""
+
+    volume: Volume
+    organ: Volume | None
+    lesions: Volume
+    replaced_organ: Volume | None
+
+
+def measure_quality(masks: Masks, lesion_probability: float | None) -> Quality:
+    """Quality numbers of one scan; None where one cannot be had (no organ, no lesion, spacing unknown).
+
+    Keys: `lesion_probability` (mean foreground probability of the model over its lesions), `organ_ml`,
+    `slice_thickness_mm` (longest voxel edge), `lesion_outside_organ_percent` (of the lesion voxels),
+    `organ_intensity_min`, `_median`, `_max` (in the scan's units), `nan_voxels`, `voxels`; `model_organ_dice` and
+    `model_organ_volume_ratio` (model ÷ reader) where a reader's organ replaced the model's.
+    """
+    volume, organ = masks.volume, masks.organ
+    quality: dict[str, float | str | None] = {
+        "lesion_probability": lesion_probability,
+        "organ_ml": _organ_ml(organ),
+        "slice_thickness_mm": max(volume.spacing_mm) if volume.spacing_known and not volume.is_planar else None,
+        "lesion_outside_organ_percent": _outside_percent(masks.lesions, organ),
+        "nan_voxels": float(np.isnan(volume.array).sum()) if volume.array.dtype.kind == "f" else 0.0,
+        "voxels": float(volume.array.size),
+    }
+    quality |= _organ_intensity(volume, organ)
+    if masks.replaced_organ is not None and organ is not None:
+        quality |= _agreement(masks.replaced_organ.array > 0, organ.array > 0)
+    return quality
+
+
+def raise_flags(masks: Masks, quality: Quality, settings: SegmentationSettings) -> tuple[str, ...]:
+    """Sorted names of what is beyond the protocol's limits, or plainly wrong with scan or masks."""
+    limits = settings.limits
+    flags = {
+        "slice_thickness": _above(quality["slice_thickness_mm"], limits.max_slice_thickness_mm),
+        "organ_small": _below(quality["organ_ml"], limits.min_organ_ml),
+        "organ_large": _above(quality["organ_ml"], limits.max_organ_ml),
+        "lesion_outside_organ": _above(quality["lesion_outside_organ_percent"], limits.max_outside_organ_percent),
+        "voxel_count": _above(quality["voxels"], limits.max_voxels),
+        "empty_organ": masks.organ is not None and not masks.organ.array.any(),
+        "field_of_view_cut": masks.organ is not None and _touches_border(masks.organ),
+        "nan_voxels": _above(quality["nan_voxels"], 0.0),
+        "intensity_range": _range_is_foreign(masks.volume.array, settings.intensity_range),
+    }
+    return tuple(sorted(name for name, raised in flags.items() if raised))
+
+
+def _above(value: float | str | None, limit: float | None) -> bool:
+    return isinstance(value, float) and limit is not None and value > limit
+
+
+def _below(value: float | str | None, limit: float | None) -> bool:
+    return isinstance(value, float) and limit is not None and value < limit
+
+
+def _organ_ml(organ: Volume | None) -> float | None:
+    if organ is None or not organ.spacing_known or organ.is_planar:
+        return None
+    return float(np.count_nonzero(organ.array) * organ.voxel_ml)
+
+
+def _outside_percent(lesions: Volume, organ: Volume | None) -> float | None:
+    found = lesions.array > 0
+    total = int(found.sum())
+    if organ is None or total == 0:
+        return None
+    return 100.0 * float((found & (organ.array == 0)).sum()) / total
+
+
+def _organ_intensity(volume: Volume, organ: Volume | None) -> dict[str, float | str | None]:
+    names = ("organ_intensity_min", "organ_intensity_median", "organ_intensity_max")
+    inside = volume.array[organ.array > 0] if organ is not None else np.empty(0)
+    inside = inside[np.isfinite(inside)]
+    if inside.size == 0:
+        return dict.fromkeys(names)
+    return dict(zip(names, (float(inside.min()), float(np.median(inside)), float(inside.max())), strict=True))
+
+
+def _agreement(model: NDArray[np.bool_], reader: NDArray[np.bool_]) -> dict[str, float | str | None]:
+    both, model_count, reader_count = (int(mask.sum()) for mask in (model & reader, model, reader))
+    dice = 2.0 * both / (model_count + reader_count) if model_count + reader_count else 1.0
+    ratio = model_count / reader_count if reader_count else None
+    return {"model_organ_dice": dice, "model_organ_volume_ratio": ratio}
+
+
+def _touches_border(organ: Volume) -> bool:
+    """Whether organ voxels lie on the border of the array; the single slice of a planar image is no border."""
+    present = organ.array > 0
+    axes = range(2 if organ.is_planar else 3)
+    return any(bool(np.take(present, (0, -1), axis=axis).any()) for axis in axes)
+
+
+def _range_is_foreign(array: NDArray[Any], expected: tuple[float, float] | None) -> bool:
+    """Whether the numbers cannot be in the protocol's units: they span too little of its range, or mostly miss it."""
+    if expected is None:
+        return False
+    low, high = expected
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array.ravel()
+    if finite.size == 0:
+        return True
+    span = min(float(finite.max()), high) - max(float(finite.min()), low)
+    outside = float(((finite < low) | (finite > high)).mean())
+    return span < _MIN_RANGE_COVERED * (high - low) or outside > _MAX_SHARE_OUTSIDE

@@ -1,0 +1,147 @@
+"""One scan to its organ and lesion masks: the reader's where there are any, the model's for the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialscan.errors import GeometryError, SegmentationError
+from trialscan.imaging import Units, Volume
+from trialscan.segmentation.contract import LabelMap, ModelIdentity, Segmenter
+from trialscan.segmentation.quality import Masks, measure_quality, raise_flags
+from trialscan.study.sections import SegmentationSettings
+
+Source = Literal["reader", "model", "none"]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Masks of one scan on its own grid, where they came from, and how far to trust them.
+
+    organ : any positive label is organ, lesions within it included; None when nobody outlined it.
+    lesions : classes 1…n as `class_names`.
+    model : the model that made at least one mask; None when readers made them all.
+    quality : numbers behind the flags; None where a number cannot be had.
+    flags : sorted names of what a person should look at.
+    """
+
+    organ: Volume | None
+    lesions: Volume
+    class_names: Mapping[int, str]
+    organ_source: Source
+    lesion_source: Source
+    model: ModelIdentity | None
+    quality: Mapping[str, float | str | None]
+    flags: tuple[str, ...]
+
+
+def segment_scan(
+    volume: Volume,
+    *,
+    settings: SegmentationSettings,
+    segmenter: Segmenter | None,
+    organ_mask: Volume | None,
+    lesion_mask: Volume | None,
+) -> Segmentation:
+    """Segment a scan.
+
+    Parameters
+    ----------
+    volume : the scan.
+    settings : the protocol's section.
+    segmenter : the model; not called when both masks are given, and may then be None.
+    organ_mask, lesion_mask : a reader's, on the scan's grid; they replace the model's.
+
+    Raises
+    ------
+    SegmentationError
+        Nobody outlines the lesions, a mask lies on another grid, a reader's label is not in the protocol, or the model
+        refuses the scan.
+    """
+    _require_grid(volume, organ_mask, "organ mask")
+    _require_grid(volume, lesion_mask, "lesion mask")
+    if lesion_mask is None and segmenter is None:
+        raise SegmentationError(
+            "lesions", "neither a model nor a reader's mask", "one of them", "Name a model in the protocol."
+        )
+    needs_model = segmenter is not None and (organ_mask is None or lesion_mask is None)
+    answer = segmenter(volume) if segmenter is not None and needs_model else None
+    lesions = _reader_lesions(lesion_mask, settings) if lesion_mask is not None else _model_lesions(answer, settings)
+    model_organ = _model_organ(answer, settings)
+    organ = organ_mask if organ_mask is not None else model_organ
+    masks = Masks(volume, organ, lesions, model_organ if organ_mask is not None else None)
+    confidence = _lesion_confidence(answer, settings) if lesion_mask is None else None
+    quality = measure_quality(masks, confidence)
+    return Segmentation(
+        organ=organ,
+        lesions=lesions,
+        class_names=settings.class_names,
+        organ_source="reader" if organ_mask is not None else "model" if organ is not None else "none",
+        lesion_source="reader" if lesion_mask is not None else "model",
+        model=segmenter.identity if segmenter is not None and needs_model else None,
+        quality=quality,
+        flags=raise_flags(masks, quality, settings),
+    )
+
+
+def _require_grid(volume: Volume, mask: Volume | None, name: str) -> None:
+    if mask is None:
+        return
+    if mask.units is not Units.LABEL:
+        raise SegmentationError(name, f"{mask.units} voxels", "labels")
+    if not mask.same_grid(volume):
+        raise GeometryError(
+            name, f"a grid of shape {mask.shape}", f"the scan's grid of shape {volume.shape}", "Resave it on that grid."
+        )
+
+
+def _reader_lesions(mask: Volume, settings: SegmentationSettings) -> Volume:
+    """A reader's labels as class numbers."""
+    number = {name: label for label, name in settings.class_names.items()}
+    known = settings.reader_lesion_labels
+    for label in np.unique(mask.array).tolist():
+        if label != 0 and label not in known:
+            meaning = ", ".join(f"{key} {name}" for key, name in sorted(known.items()))
+            raise SegmentationError(
+                "lesion mask",
+                f"label {label}",
+                f"0 or one of the protocol's reader_lesion_labels ({meaning})",
+                "Correct the mask, or name the label in the protocol.",
+            )
+    return _relabel(mask, {label: number[name] for label, name in known.items()})
+
+
+def _model_lesions(answer: LabelMap | None, settings: SegmentationSettings) -> Volume:
+    if answer is None:
+        raise SegmentationError("lesions", "no answer of a model", "a model or a reader's mask")
+    known = sorted(settings.lesion_labels)
+    return _relabel(answer.labels, {label: number for number, label in enumerate(known, start=1)})
+
+
+def _model_organ(answer: LabelMap | None, settings: SegmentationSettings) -> Volume | None:
+    """The model's organ, lesions included; None when there is no model or it knows no organ."""
+    if answer is None or not settings.organ_labels:
+        return None
+    return _relabel(answer.labels, dict.fromkeys([*settings.organ_labels, *settings.lesion_labels], 1))
+
+
+def _relabel(mask: Volume, mapping: Mapping[int, int]) -> Volume:
+    """Labels replaced by the mapping; others become 0."""
+    table: NDArray[np.uint8] = np.zeros(max(int(mask.array.max()), *mapping, 0) + 1, dtype=np.uint8)
+    for source, target in mapping.items():
+        table[source] = target
+    return mask.with_array(table[mask.array], Units.LABEL)
+
+
+def _lesion_confidence(answer: LabelMap | None, settings: SegmentationSettings) -> float | None:
+    """Mean probability of the model over all voxels that it called lesion."""
+    if answer is None:
+        return None
+    count = np.bincount(answer.labels.array.ravel(), minlength=max(settings.lesion_labels) + 1)
+    found = [label for label in settings.lesion_labels if label in answer.probability]
+    voxels = sum(int(count[label]) for label in found)
+    if voxels == 0:
+        return None
+    return float(sum(answer.probability[label] * int(count[label]) for label in found) / voxels)

@@ -1,0 +1,164 @@
+"""Random patches of CT scans: crops, zoom, noise, blur, thick slices, missing field of view, calibration errors."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trialscan.segmentation.resampling import resample_image
+from trialscan.training.cases import Case
+from trialscan.training.config import Span, TrainingConfig, VolumeAugmentation
+
+Indices = NDArray[np.int64]
+_AIR_HU = -1024.0
+_LESION = 2
+
+
+def volume_patch(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Draw one patch: image (1, i, j, k) scaled to -1 … 1 and labels (i, j, k) as int64."""
+    settings = config.volume
+    low, high = config.intensity_range or (_AIR_HU, 600.0)
+    image, labels = _crop(case, config, rng)
+    image, labels = _flip(image, labels, settings, rng)
+    image = _change_intensity(image, labels, settings, rng)
+    if rng.random() < settings.field_cut:
+        outside = torch.from_numpy(_outside_field(image.shape, rng))
+        image = image.masked_fill(outside, _AIR_HU)
+        labels = labels.masked_fill(outside, 0)
+    scaled = (image.clamp(low, high) - low) * (2.0 / (high - low)) - 1.0
+    return scaled[None], labels
+
+
+def _draw(span: Span, rng: np.random.Generator) -> float:
+    return float(rng.uniform(*span))
+
+
+def _crop(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Cut a box of random size and place, fill what lies outside the scan with air, and zoom it to the patch."""
+    settings = config.volume
+    zoom = _draw(settings.zoom, rng) * rng.uniform(0.95, 1.05, 3)
+    size = np.maximum(8, np.round(np.array(config.patch) / zoom)).astype(int)
+    lower, upper = region = _region(case, settings, rng)
+    start = _start(case, settings, size, region, rng)
+    image = np.full(size, _AIR_HU, dtype=np.float32)
+    labels = np.zeros(size, dtype=np.uint8)
+    first = np.maximum(start, lower)
+    last = np.minimum(start + size, upper)
+    if (last > first).all():
+        source = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+        target = tuple(slice(a, b) for a, b in zip(first - start, last - start, strict=True))
+        image[target] = case.image[source]
+        labels[target] = case.labels[source]
+    zoomed = resample_image(torch.from_numpy(image), config.patch)
+    picked = np.ix_(*(_nearest(n, m) for n, m in zip(size, config.patch, strict=True)))
+    return zoomed.contiguous(), torch.from_numpy(labels[picked].astype(np.int64))
+
+
+def _nearest(source: int, target: int) -> Indices:
+    """Index of the source voxel that holds each target voxel's centre."""
+    return ((np.arange(target) + 0.5) * source / target).astype(np.int64)
+
+
+def _region(case: Case, settings: VolumeAugmentation, rng: np.random.Generator) -> tuple[Indices, Indices]:
+    """The part of the scan that the patch may show: all of it, or a box about one lung."""
+    shape = np.array(case.image.shape)
+    if len(case.boxes) == 0 or rng.random() >= settings.one_lung:
+        return np.zeros(3, dtype=int), shape
+    box = case.boxes[rng.integers(len(case.boxes))]
+    margin = rng.integers(-4, 12, (2, 3))
+    lower = np.maximum(0, box[0] - margin[0])
+    upper = np.minimum(shape, box[1] + margin[1])
+    return lower, upper
+
+
+def _start(
+    case: Case,
+    settings: VolumeAugmentation,
+    size: Indices,
+    region: tuple[Indices, Indices],
+    rng: np.random.Generator,
+) -> Indices:
+    """First voxel of the patch: about a random lesion voxel, or anywhere in the region."""
+    lower, upper = region
+    lesions = np.flatnonzero(case.labels >= _LESION)
+    if lesions.size and rng.random() < settings.lesion_centred:
+        voxel = np.array(np.unravel_index(lesions[rng.integers(lesions.size)], case.labels.shape))
+        if (voxel >= lower).all() and (voxel < upper).all():
+            wish = voxel - np.round(size * rng.uniform(0.25, 0.75, 3)).astype(int)
+            return _inside(wish, size, lower, upper)
+    overhang = np.minimum(size // 6, 12)
+    ends = np.sort(np.stack([lower - overhang, upper + overhang - size]), axis=0)
+    return rng.integers(ends[0], ends[1] + 1)
+
+
+def _inside(wish: Indices, size: Indices, lower: Indices, upper: Indices) -> Indices:
+    """Move the patch so that it shows as much of the region as it can hold."""
+    ends = np.sort(np.stack([lower, upper - size]), axis=0)
+    moved: Indices = np.clip(wish, ends[0], ends[1])
+    return moved
+
+
+def _flip(
+    image: Tensor, labels: Tensor, settings: VolumeAugmentation, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    axes = [axis for axis, chance in enumerate(settings.flips) if rng.random() < chance]
+    return (image.flip(axes), labels.flip(axes)) if axes else (image, labels)
+
+
+def _change_intensity(image: Tensor, labels: Tensor, settings: VolumeAugmentation, rng: np.random.Generator) -> Tensor:
+    """Another patient's lung density, another scanner's calibration, slices, kernel and noise."""
+    lung_offset = rng.uniform(-1, 1) * settings.lung_offset_hu
+    weights = torch.tensor([0.0, 1.0] + [0.5] * 8)
+    image = image + lung_offset * weights[labels]
+    gain = 1 + rng.uniform(-1, 1) * settings.gain
+    image = (image.clamp(min=_AIR_HU) - _AIR_HU) * gain + _AIR_HU + rng.uniform(-1, 1) * settings.offset_hu
+    if rng.random() < settings.thick_slices:
+        image = _thicken(image, _draw(settings.thick_voxels, rng), axis=int(rng.choice(3, p=[0.15, 0.15, 0.7])))
+    if rng.random() < settings.blur:
+        image = smooth(image, _draw(settings.blur_voxels, rng))
+    grain = torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
+    if rng.random() < settings.correlated_noise:
+        grain = smooth(grain, float(rng.uniform(0.4, 1.0)))
+        grain = grain / grain.std()
+    return image + grain * _draw(settings.noise_hu, rng) * float(rng.random())
+
+
+def _thicken(image: Tensor, factor: float, axis: int) -> Tensor:
+    """Average along one axis as slices `factor` voxels thick would, and interpolate back."""
+    shape = list(image.shape)
+    coarse = shape.copy()
+    coarse[axis] = max(2, round(shape[axis] / factor))
+    return resample_image(resample_image(image, coarse), shape)
+
+
+def smooth(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian smoothing of the last three axes; `sigma` in voxels, the edge repeated."""
+    if sigma < 0.2:
+        return image
+    radius = int(np.ceil(3 * sigma))
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    taps /= taps.sum()
+    for axis in range(image.ndim - 3, image.ndim):
+        length = image.shape[axis]
+        if length == 1:
+            continue
+        matrix = np.zeros((length, length), dtype=np.float32)
+        for shift, tap in zip(range(-radius, radius + 1), taps, strict=True):
+            np.add.at(matrix, (np.arange(length), np.clip(np.arange(length) + shift, 0, length - 1)), tap)
+        image = torch.movedim(torch.tensordot(torch.from_numpy(matrix), image, dims=([1], [axis])), 0, axis)
+    return image
+
+
+def _outside_field(shape: torch.Size, rng: np.random.Generator) -> np.ndarray:
+    """True outside a random circular field of view (in-plane), or beyond random ends of the scan."""
+    i, j, k = (
+        np.arange(n, dtype=np.float32)[:, None, None].reshape([-1 if a == b else 1 for b in range(3)])
+        for a, n in enumerate(shape)
+    )
+    if rng.random() < 0.6:
+        center = rng.uniform(0.3, 0.7, 2) * np.array(shape[:2])
+        radius = rng.uniform(0.4, 0.75) * max(shape[:2])
+        outside = (i - center[0]) ** 2 + (j - center[1]) ** 2 > radius**2
+        return np.broadcast_to(outside, tuple(shape)).copy()
+    first, last = rng.uniform(0, 0.3) * shape[2], shape[2] * (1 - rng.uniform(0, 0.3))
+    return np.broadcast_to((k < first) | (k > last), tuple(shape)).copy()

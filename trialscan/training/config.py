@@ -1,0 +1,110 @@
+"""Everything that decides a training run, in one file that is kept beside the model."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+
+from trialscan.errors import Fault, InputError
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Span = tuple[float, float]
+
+
+class Section(BaseModel):
+    """Frozen, and closed to fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Section):
+    """Which phantoms are drawn: seeds from `first_seed` on, on the generator's own grid or at random spacing (mm)."""
+
+    cases: Annotated[int, Field(ge=1)]
+    first_seed: int
+    default_grid_share: Probability = 0.5
+    in_plane_mm: Span = (1.4, 2.5)
+    slice_mm: Span = (1.5, 4.0)
+    empty_share: Probability = 0.1
+
+
+class VolumeAugmentation(Section):
+    """Random changes of a CT patch; each span is drawn uniformly. HU refer to the scan, voxels to the model's grid."""
+
+    zoom: Span = (0.85, 1.2)
+    one_lung: Probability = 0.3
+    field_cut: Probability = 0.3
+    lesion_centred: Probability = 0.7
+    offset_hu: float = 30.0
+    gain: float = 0.05
+    lung_offset_hu: float = 60.0
+    flips: tuple[Probability, Probability, Probability] = (0.5, 0.1, 0.1)
+    noise_hu: Span = (0.0, 70.0)
+    correlated_noise: Probability = 0.35
+    blur: Probability = 0.4
+    blur_voxels: Span = (0.2, 1.0)
+    thick_slices: Probability = 0.25
+    thick_voxels: Span = (1.5, 3.5)
+
+
+class PlanarAugmentation(Section):
+    """Random changes of a radiograph; each span is drawn uniformly."""
+
+    rotation_deg: float = 12.0
+    zoom: Span = (0.8, 1.25)
+    shift: float = 0.12
+    gamma: Span = (0.5, 2.0)
+    curve: float = 0.35
+    noise: Span = (0.0, 0.08)
+    blur_pixels: Span = (0.0, 1.5)
+    shading: float = 0.3
+    local_contrast: Probability = 0.4
+    labels: Probability = 0.4
+    collimation: Probability = 0.3
+
+
+class TrainingConfig(Section):
+    """One training run.
+
+    `network` is MONAI's `network_def`. `patch` is in voxels of the model's grid, planar models have k = 1.
+    Inference slides a `window` (None takes the patch) with `overlap` and drops pieces of foreground below
+    `min_component_share` of the largest. `spacing_mm` is None for planar models, which see `planar_size` pixels
+    along the longer side.
+    """
+
+    name: str
+    kind: Literal["volume", "planar"]
+    labels: dict[int, str]
+    network: dict[str, Any]
+    spacing_mm: tuple[float, float, float] | None = None
+    planar_size: int | None = None
+    intensity_range: Span | None = None
+    patch: tuple[int, int, int]
+    window: tuple[int, ...] | None = None
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    min_component_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    batch: Annotated[int, Field(ge=1)] = 1
+    steps: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    dice_weight: float = 1.0
+    cross_entropy_weight: float = 1.0
+    class_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.995
+    bfloat16: bool = True
+    seed: int = 0
+    checkpoint_every: Annotated[int, Field(ge=1)] = 100
+    data: DataSettings
+    volume: VolumeAugmentation = VolumeAugmentation()
+    planar: PlanarAugmentation = PlanarAugmentation()
+
+
+def load_config(path: Path) -> TrainingConfig:
+    """Read a training configuration (YAML); raises InputError with every fault."""
+    content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    try:
+        return TrainingConfig.model_validate(content)
+    except ValidationError as error:
+        faults = [Fault(f"{path.name}: {'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()]
+        raise InputError(faults) from error

@@ -1,0 +1,163 @@
+"""The training loop: deterministic by step, so that a killed run resumes to the same weights."""
+
+import csv
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.losses import DiceCELoss
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from trialscan.errors import UsageError
+from trialscan.segmentation.network import build_network
+from trialscan.training.cases import Case
+from trialscan.training.config import TrainingConfig
+
+Sampler = Callable[[Case, TrainingConfig, np.random.Generator], tuple[Tensor, Tensor]]
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.csv"
+AVERAGE_EVERY = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """What changes during training: the network, its running average, the optimiser and the learning-rate schedule."""
+
+    network: nn.Module
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+
+    def state(self, step: int) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {
+            "step": step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> int:
+        """Load a state; returns the step it was taken at."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        return int(state["step"])
+
+
+def make_learner(config: TrainingConfig, weights: dict[str, Tensor] | None = None) -> Learner:
+    """A network from the configuration's seed (or from given weights) with AdamW, one-cycle schedule and average."""
+    torch.manual_seed(config.seed)
+    network = build_network(config.network, config.name)
+    if weights is not None:
+        network.load_state_dict(weights)
+    if config.kind == "volume":
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    average = AveragedModel(
+        network,
+        multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay),  # type: ignore[no-untyped-call]
+    )
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=config.steps + 1, pct_start=0.05
+    )
+    return Learner(network, average, optimiser, schedule)
+
+
+def train(
+    config: TrainingConfig,
+    cases: list[Case],
+    sampler: Sampler,
+    out: Path,
+    *,
+    start_from: dict[str, Tensor] | None = None,
+    stop_after: int | None = None,
+) -> Path:
+    """Train to `config.steps` (or stop earlier, to be resumed), writing `checkpoint.pt` and `log.csv` to `out`.
+
+    A checkpoint found in `out` is resumed. Patches depend on the seed and the step alone, so an interrupted run ends
+    with the weights of an uninterrupted one on the same machine and number of threads. `start_from` are weights to
+    begin with when there is no checkpoint.
+    """
+    if not cases:
+        raise UsageError("training", "no cases", "at least one case", "Make the data first.")
+    out.mkdir(parents=True, exist_ok=True)
+    learner = make_learner(config, start_from)
+    checkpoint = out / CHECKPOINT
+    first = learner.restore(torch.load(checkpoint, weights_only=True)) if checkpoint.exists() else 0
+    last = config.steps if stop_after is None else min(stop_after, config.steps)
+    loss = DiceCELoss(
+        include_background=False,
+        to_onehot_y=True,
+        softmax=True,
+        batch=True,
+        lambda_dice=config.dice_weight,
+        lambda_ce=config.cross_entropy_weight,
+        weight=None if config.class_weights is None else torch.tensor(config.class_weights),
+    )
+    with (out / LOG).open("a" if first else "w", newline="", encoding="utf-8") as stream:
+        log = csv.writer(stream)
+        if not first:
+            log.writerow(["step", "loss", "learning_rate"])
+        for step, (images, labels) in _batches(config, cases, sampler, first, last):
+            value = _step(learner, loss, images, labels, config)
+            if (step + 1) % AVERAGE_EVERY == 0:
+                learner.average.update_parameters(learner.network)
+            log.writerow([step + 1, f"{value:.5f}", f"{learner.schedule.get_last_lr()[0]:.3e}"])
+            stream.flush()
+            if (step + 1) % config.checkpoint_every == 0 or step + 1 == last:
+                _save(learner.state(step + 1), checkpoint)
+    return checkpoint
+
+
+def average_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """The running average of a checkpoint's weights, under the network's own names."""
+    state = torch.load(checkpoint, weights_only=True)["average"]
+    return {name.removeprefix("module."): value for name, value in state.items() if name != "n_averaged"}
+
+
+def _batches(
+    config: TrainingConfig, cases: list[Case], sampler: Sampler, first: int, last: int
+) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+    """Batches in order; the next is prepared while the network works on the present one."""
+
+    def make(step: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([config.seed, step])
+        drawn = [sampler(cases[int(rng.integers(len(cases)))], config, rng) for _ in range(config.batch)]
+        return torch.stack([image for image, _ in drawn]), torch.stack([labels for _, labels in drawn])
+
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(make, first)
+        for step in range(first, last):
+            batch = upcoming.result()
+            upcoming = pool.submit(make, min(step + 1, last - 1))
+            yield step, batch
+
+
+def _step(learner: Learner, loss: nn.Module, images: Tensor, labels: Tensor, config: TrainingConfig) -> float:
+    if images.ndim == 5:
+        images = images.contiguous(memory_format=torch.channels_last_3d)
+    learner.optimiser.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+        logits = learner.network(images)
+    value = loss(logits.float(), labels[:, None])
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(learner.network.parameters(), 5.0)
+    learner.optimiser.step()
+    learner.schedule.step()
+    return float(value.detach())
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    partial = path.with_suffix(".part")
+    torch.save(state, partial)
+    partial.replace(path)
