@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedBase, CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from trialscan.errors import Fault, InputError
@@ -165,16 +165,15 @@ def _faults(name: str, data: CommentedMap, error: ValidationError) -> Iterable[F
         yield Fault(f"{where}: {field}" if field else where, message)
 
 
-def _place(data: CommentedMap, path: list[Any]) -> tuple[int, int]:
+def _place(data: CommentedMap | CommentedSeq, path: list[Any]) -> tuple[int, int]:
     """Line and column, from 1, of the field at the path, or of the nearest one around it."""
-    place = (0, 0)
-    node: Any = data
+    place, node = (0, 0), data
     for step in path:
-        if not isinstance(node, CommentedBase):
-            break
         try:
-            line, column = node.lc.item(step) if isinstance(step, int) else node.lc.key(step)
+            place = node.lc.item(step) if isinstance(step, int) else node.lc.key(step)
         except (KeyError, TypeError):
             break
-        place, node = (line, column), node[step]
+        if not isinstance(node[step], CommentedMap | CommentedSeq):
+            break
+        node = node[step]
     return place[0] + 1, place[1] + 1
