@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trialscan.errors import ReportError
-from trialscan.reports import write_index, write_patient_report
+from trialscan.reports import write_index
 
 MakeRun = Callable[..., Path]
 
@@ -55,11 +55,14 @@ def test_page_stands_alone(make_run: MakeRun) -> None:
 
 def test_worst_patients_come_first_with_reasons(make_run: MakeRun) -> None:
     run = make_run(
+        patients=tuple(f"P{n:03d}" for n in range(1, 13)),
+        pictures=False,
         failed=frozenset({("P007", "W04")}),
         missing=frozenset({("P003", "W12")}),
         flags={("P005", "BL"): ("alignment_review",)},
     )
-    write_patient_report(run, "P007")
+    (run / "reports" / "patients").mkdir(parents=True)
+    (run / "reports" / "patients" / "P007.pdf").touch()
     page = write_index(run).read_text(encoding="utf-8")
     order = re.findall(r'<th scope="row">(?:<a [^>]*>)?(P\d+)', page)
     assert order[:4] == ["P007", "P003", "P005", "P001"]

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trialscan.errors import ReportError
 from trialscan.reports.run_folder import read_json, read_table, records, to_number
 
 UNASSIGNED = "no arm"
@@ -45,6 +46,15 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """An endpoint as results.csv names it: primary, secondary1, …; its PARAMCD and label."""
+
+    name: str
+    parameter: str
+    label: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The unblinded tables of a run, read once; raises ReportError where one is absent or unreadable."""
 
@@ -66,6 +76,36 @@ class Comparison:
     def models(self) -> dict[str, Any]:
         """models.json: every fit, its evidence of convergence, and why a comparison is absent."""
         return read_json(self.path / "statistics" / "models.json")
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """Analyses that could not be made, each with its reason."""
+        return dict(self.models.get("absent", {}))
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints of results.csv, primary first."""
+        labels = {row.parameter: row.label for row in self.observations}
+        found = {(row.analysis_id.split(".")[0], row.parameter): None for row in self.estimates}
+        return tuple(Endpoint(name, code, labels.get(code, code)) for name, code in found)
+
+    @property
+    def primary(self) -> Endpoint:
+        """The endpoint that the protocol calls primary; raises ReportError where results.csv has none."""
+        found = [endpoint for endpoint in self.endpoints if endpoint.name == "primary"]
+        if not found:
+            path = self.path / "statistics" / "results.csv"
+            raise ReportError(str(path), "no analysis of the primary endpoint", "rows whose analysis_id is primary.…")
+        return found[0]
+
+    @property
+    def assigned_arms(self) -> tuple[str, ...]:
+        """The arms without those who have none."""
+        return tuple(arm for arm in self.arms if arm != UNASSIGNED)
+
+    def of(self, endpoint: Endpoint, kind: str) -> list[Estimate]:
+        """The estimates of one analysis of an endpoint: "descriptive", "random_slope" or "ancova"."""
+        return [row for row in self.estimates if row.analysis_id == f"{endpoint.name}.{kind}"]
 
     @cached_property
     def arms(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """From a matplotlib figure to SVG with the same bytes every time, and from SVG to vectors in a PDF."""
 
 import io
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -77,9 +78,9 @@ def to_drawing(svg: str, width_pt: float | None = None) -> Drawing:
     return drawing
 
 
-def label(text: str) -> str:
-    """A name from a table made safe for a figure: characters the typeface lacks are marked."""
-    return printable(text)
+def label(text: str, columns: int = 40) -> str:
+    """A name from a table made safe for a figure: unknown characters marked, broken into lines of so many columns."""
+    return "\n".join(textwrap.wrap(printable(text), max(columns, 8))) or " "
 
 
 def light_grid(axes: Axes) -> None:

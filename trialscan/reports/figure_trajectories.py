@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trialscan.reports import style
-from trialscan.reports.comparison import Comparison, Estimate
+from trialscan.reports.comparison import UNASSIGNED, Comparison, Estimate
 from trialscan.reports.drawing import figure_style, label, light_grid, new_figure, to_svg
 from trialscan.reports.run_folder import RunFolder
 from trialscan.reports.words import plain
@@ -25,7 +25,7 @@ def trajectories_table(comparison: Comparison, parameter: str, means: Sequence[E
         if row.parameter == parameter and row.value is not None
     ]
     days = _arm_days(comparison, parameter)
-    mean = [(e.arm, "", e.visit, days.get((e.arm, e.visit)), e.get("mean")) for e in means]
+    mean = [(e.arm or UNASSIGNED, "", e.visit, days.get((e.arm or UNASSIGNED, e.visit)), e.get("mean")) for e in means]
     return pd.DataFrame([*own, *mean], columns=COLUMNS)
 
 
@@ -40,7 +40,7 @@ def trajectories_svg(table: pd.DataFrame, arms: Sequence[str], title: str) -> st
             _patients(axes, rows[rows["patient_id"] != ""], colour)
             _mean(axes, rows[rows["patient_id"] == ""], index)
             count = rows.loc[rows["patient_id"] != "", "patient_id"].nunique()
-            axes.set_title(f"{label(arm)} (n = {count})", color=colour)
+            axes.set_title(label(f"{arm} (n = {count})", 90 // len(arms)), color=colour)
             axes.set_xlabel("study day")
             light_grid(axes)
         panes[0].set_ylabel(label(title))

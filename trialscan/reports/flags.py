@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from trialscan.reports.run_folder import FAILED, MISSING, VisitRow
-from trialscan.reports.words import plain, sentence
+from trialscan.reports.words import plain, sentence, shortened
 
 _WORDS = {
     "alignment_review": "The alignment to baseline needs review; lesion names and the shared slice depend on it",
@@ -35,7 +35,8 @@ def gathered_flags(visits: Iterable[VisitRow]) -> list[tuple[str, tuple[str, ...
     for row in visits:
         if row.status == FAILED:
             reason = row.text("message") or "no reason recorded"
-            failed.setdefault(sentence(f"The scan could not be used: {reason}"), []).append(row.visit)
+            words = shortened(f"The scan could not be used: {reason}", where="tables/scans.csv")
+            failed.setdefault(sentence(words), []).append(row.visit)
         elif row.status == MISSING:
             missing.setdefault("The visit was planned but there is no scan.", []).append(row.visit)
         for code in row.flags:

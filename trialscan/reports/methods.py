@@ -6,19 +6,20 @@ from reportlab.platypus import Table
 
 from trialscan.reports import blocks
 from trialscan.reports.run_folder import OK, RunFolder, VisitRow
-from trialscan.reports.words import NONE, plain, short_digest
+from trialscan.reports.words import NONE, plain, plural, short_digest
 
 _ENGINES = {"ants": "ANTs", "simpleitk": "SimpleITK"}
 
 
 def methods_text(folder: RunFolder, visits: Sequence[VisitRow]) -> list[str]:
-    """Software, outlines, lesion rules and alignment of these visits, each as a paragraph."""
-    study = folder.protocol.study
-    opening = (
-        f"Scans were measured by trialscan {folder.version} under protocol {study.id} "
-        f"(sha256 {short_digest(folder.protocol_sha256)})."
-    )
-    return [f"{opening} {_outlines(folder, visits)} {_lesion_rules(folder)}", _alignment(folder)]
+    """Software, outlines, lesion rules and alignment of one patient's visits, each as a paragraph."""
+    return [f"{_opening(folder)} {_outlines(folder, visits, named=True)} {_lesion_rules(folder)}", _alignment(folder)]
+
+
+def trial_methods(folder: RunFolder) -> list[str]:
+    """The same for the whole trial, and how the arms were compared."""
+    outlines = _outlines(folder, folder.visits, named=False)
+    return [f"{_opening(folder)} {outlines} {_lesion_rules(folder)}", _alignment(folder), _analysis(folder)]
 
 
 def provenance_table(visits: Sequence[VisitRow]) -> Table:
@@ -31,12 +32,21 @@ def provenance_table(visits: Sequence[VisitRow]) -> Table:
     return blocks.grid(["Visit", "Scan", "Organ mask", "Lesion mask", "Model weights"], rows, [1, 1.5, 1.5, 1.5, 1.5])
 
 
-def _outlines(folder: RunFolder, visits: Sequence[VisitRow]) -> str:
+def _opening(folder: RunFolder) -> str:
+    return (
+        f"Scans were measured by trialscan {folder.version} under protocol {folder.protocol.study.id} "
+        f"(sha256 {short_digest(folder.protocol_sha256)})."
+    )
+
+
+def _outlines(folder: RunFolder, visits: Sequence[VisitRow], *, named: bool) -> str:
     organ = plain(folder.protocol.segmentation.organ_name)
-    return f"{_sources(visits, 'organ', f'the {organ}')} {_sources(visits, 'lesion', 'lesions')}"
+    return " ".join(
+        _sources(visits, what, name, named=named) for what, name in (("organ", f"the {organ}"), ("lesion", "lesions"))
+    )
 
 
-def _sources(visits: Sequence[VisitRow], what: str, name: str) -> str:
+def _sources(visits: Sequence[VisitRow], what: str, name: str, *, named: bool) -> str:
     """Who outlined what at which visits; a model is never called a reader."""
     origins: dict[str, list[str]] = {}
     for row in visits:
@@ -48,8 +58,10 @@ def _sources(visits: Sequence[VisitRow], what: str, name: str) -> str:
         origins.setdefault(model if source == "model" else f"a {source}'s masks", []).append(row.visit)
     if not origins:
         return f"No outline of {name} was to be had."
-    told = "; ".join(f"{origin} at {', '.join(dict.fromkeys(names))}" for origin, names in origins.items())
-    return f"Outlines of {name} came from {told}."
+    told = [
+        f"{origin} at {', '.join(found) if named else plural(len(found), 'visit')}" for origin, found in origins.items()
+    ]
+    return f"Outlines of {name} came from {'; '.join(told)}."
 
 
 def _lesion_rules(folder: RunFolder) -> str:
@@ -72,6 +84,19 @@ def _alignment(folder: RunFolder) -> str:
         "identity and pictures only: no mask was resampled before it was measured. An alignment is marked for review "
         f"below an organ overlap (Dice) of {settings.limits.min_organ_dice:g} or above "
         f"{settings.limits.max_folding_percent:g} % folding."
+    )
+
+
+def _analysis(folder: RunFolder) -> str:
+    plan, primary = folder.protocol.analysis, folder.protocol.endpoints.primary
+    scale = "log(1 + value)" if primary.transform == "log1p" else "the value as measured"
+    covariates = f", {', '.join(plan.covariates)}" if plan.covariates else ""
+    return (
+        f"The primary endpoint is {primary.measure}, analysed as {scale}. Change over time: a linear mixed model of arm, "
+        f"study day and their interaction{covariates}, with a random intercept and slope a patient, by restricted maximum "
+        "likelihood; inference is asymptotic (normal). Change at each visit: analysis of covariance on the baseline"
+        f"{covariates} and arm. Nothing was imputed; missing and failed visits are missing data. An arm needs "
+        f"{plan.min_patients_per_arm} patients to be compared."
     )
 
 

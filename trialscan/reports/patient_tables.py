@@ -9,7 +9,7 @@ from trialscan.reports import blocks, style
 from trialscan.reports.flags import flag_words
 from trialscan.reports.fonts import markup
 from trialscan.reports.run_folder import LesionCell, RunFolder, VisitRow
-from trialscan.reports.words import NONE, count, number, plain, signed_percent
+from trialscan.reports.words import NONE, count, number, plain, shortened, signed_percent
 
 _VISITS_A_TABLE = 6
 _ELSEWHERE = frozenset({"voxels", "nan_voxels", "organ_intensity_min", "organ_intensity_max"})
@@ -98,7 +98,9 @@ def quality_table(folder: RunFolder, visits: Sequence[VisitRow]) -> Table:
 def _notes(row: VisitRow) -> list[str]:
     """Every flag of a visit in words, and the message that explains a failure."""
     message = row.text("message")
-    return [flag_words(code) for code in row.flags] + ([message] if message else [])
+    return [flag_words(code) for code in row.flags] + (
+        [shortened(message, where="tables/scans.csv")] if message else []
+    )
 
 
 def _class_of(lesion_id: str, cells: Sequence[LesionCell]) -> str:
@@ -119,7 +121,7 @@ def _lesion_cell(cell: LesionCell | None, unit: str) -> Flowable:
     if former:
         words += f"<br/>← {markup(', '.join(former))}"
     if cell.note:
-        words += f"<br/><i>{markup(cell.note)}</i>"
+        words += f"<br/><i>{markup(shortened(cell.note, 120))}</i>"
     return blocks.rich(words, "cell_right")
 
 

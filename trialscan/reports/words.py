@@ -26,6 +26,13 @@ def signed_percent(value: float | None) -> str:
     return NONE if value is None else f"{value:+.0f} %".replace("-", "−")
 
 
+def interval(estimate: float | None, lower: float | None, upper: float | None, digits: int = 1) -> str:
+    """`−12.3 (−20.1 to −3.2)`, a dash for nothing."""
+    if estimate is None:
+        return NONE
+    return f"{number(estimate, digits)} ({number(lower, digits)} to {number(upper, digits)})"
+
+
 def p_value(value: float | None) -> str:
     """Three decimals, or `< 0.001`."""
     if value is None:
@@ -44,6 +51,13 @@ def sentence(text: str) -> str:
     if not text:
         return text
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
+def shortened(text: str, limit: int = 320, where: str = "") -> str:
+    """The text, or its beginning and where the rest stands, so that no cell outgrows a page."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit].rstrip()} …" + (f" (all of it in {where})" if where else "")
 
 
 def short_digest(digest: str) -> str:
