@@ -212,7 +212,7 @@ def _lesion_row(
 
 def _visit_files(folder: Path, spec: RunSpec, visit: tuple[str, int], nth: int, size: float) -> None:
     folder.mkdir(parents=True)
-    segmentation = {"quality": {"mean_foreground_probability": 0.962, "slice_thickness_mm": 2.5}, "flags": []}
+    segmentation = {"quality": {"lesion_probability": 0.962, "slice_thickness_mm": 2.5}, "flags": []}
     registration = {
         "status": "pass",
         "rung": "deformable",

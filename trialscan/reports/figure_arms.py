@@ -15,7 +15,7 @@ _WIDTH_MM, _HEIGHT_MM = 176.0, 68.0
 
 
 def slope_numbers(estimate: Estimate) -> tuple[float | None, float | None, float | None]:
-    """An arm's slope with its interval: percent per 28 days where the endpoint is analysed as a logarithm, else per day."""
+    """An arm's slope and interval: percent per 28 days where the endpoint is analysed as a logarithm, else per day."""
     return _first(estimate, "percent_change_per_28_days", "slope_per_day")
 
 

@@ -14,7 +14,7 @@ FIGURES = ("trajectories", "arm_comparison", "missing_visits")
 
 
 def write_figures(run: Path) -> list[Path]:
-    """Write `statistics/figures/`: trajectories and arm_comparison of the primary endpoint, missing_visits; SVG and CSV.
+    """Write trajectories, arm_comparison (both of the primary endpoint) and missing_visits to `statistics/figures/`.
 
     Raises
     ------

@@ -92,10 +92,10 @@ def _analysis(folder: RunFolder) -> str:
     scale = "log(1 + value)" if primary.transform == "log1p" else "the value as measured"
     covariates = f", {', '.join(plan.covariates)}" if plan.covariates else ""
     return (
-        f"The primary endpoint is {primary.measure}, analysed as {scale}. Change over time: a linear mixed model of arm, "
-        f"study day and their interaction{covariates}, with a random intercept and slope a patient, by restricted maximum "
-        "likelihood; inference is asymptotic (normal). Change at each visit: analysis of covariance on the baseline"
-        f"{covariates} and arm. Nothing was imputed; missing and failed visits are missing data. An arm needs "
+        f"The primary endpoint is {primary.measure}, analysed as {scale}. Change over time: a linear mixed model of "
+        f"arm, study day and their interaction{covariates}, with a random intercept and slope a patient, by restricted "
+        "maximum likelihood; inference is asymptotic (normal). Change at each visit: analysis of covariance on the "
+        f"baseline{covariates} and arm. Nothing was imputed; missing and failed visits are missing data. An arm needs "
         f"{plan.min_patients_per_arm} patients to be compared."
     )
 

@@ -97,6 +97,10 @@ def _evidence(folder: RunFolder, patient_id: str, visits: Sequence[VisitRow]) ->
         *lesion_section(folder, patient_id, visits),
         *blocks.heading("Quality and alignment"),
         quality_table(folder, visits),
+        blocks.text(
+            "Dice: overlap, 1 is perfect. Jacobian: local change of volume, 1 is none. All numbers: quality.json.",
+            "caption",
+        ),
         *blocks.heading("Methods"),
         *[blocks.text(paragraph) for paragraph in methods_text(folder, visits)],
         *blocks.heading("Provenance"),

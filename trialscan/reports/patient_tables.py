@@ -9,10 +9,25 @@ from trialscan.reports import blocks, style
 from trialscan.reports.flags import flag_words
 from trialscan.reports.fonts import markup
 from trialscan.reports.run_folder import LesionCell, RunFolder, VisitRow
-from trialscan.reports.words import NONE, count, number, plain, shortened, signed_percent
+from trialscan.reports.words import NONE, count, number, plain, sentence, shortened, signed_percent
 
 _VISITS_A_TABLE = 6
-_ELSEWHERE = frozenset({"voxels", "nan_voxels", "organ_intensity_min", "organ_intensity_max"})
+_SEGMENTATION = {
+    "model_organ_dice": ("organ Dice, model against reader", 3),
+    "model_organ_volume_ratio": ("organ volume, model ÷ reader", 3),
+    "lesion_probability": ("model probability in lesions", 2),
+    "lesion_outside_organ_percent": ("lesion outside the organ, %", 1),
+    "slice_thickness_mm": ("slice thickness, mm", 2),
+}
+_ALIGNMENT = {
+    "organ_dice_before": ("organ Dice before", 3),
+    "organ_dice_after": ("organ Dice after", 3),
+    "estimated_error_mm_p50": ("estimated error, median mm", 1),
+    "estimated_error_mm_p95": ("estimated error, 95th percentile mm", 1),
+    "jacobian_min": ("least Jacobian", 2),
+    "jacobian_max": ("greatest Jacobian", 2),
+    "folding_percent": ("folding, %", 2),
+}
 _NAME_SHARE, _CLASS_SHARE, _VISIT_SHARE = 0.1, 0.15, 0.125
 
 
@@ -84,10 +99,10 @@ def quality_table(folder: RunFolder, visits: Sequence[VisitRow]) -> Table:
         rows.append(
             [
                 row.visit,
-                _checks(segmentation.get("quality")),
+                _checks(segmentation.get("quality"), _SEGMENTATION),
                 alignment + (f", {plain(rung)}" if rung else ""),
-                _checks(registration.get("quality")),
-                blocks.rich("<br/>".join(markup(words) for words in _notes(row)) or NONE, "cell"),
+                _checks(registration.get("quality"), _ALIGNMENT),
+                blocks.rich("<br/>".join(markup(words) for words in _notes(row, registration)) or NONE, "cell"),
             ]
         )
     return blocks.grid(
@@ -95,11 +110,14 @@ def quality_table(folder: RunFolder, visits: Sequence[VisitRow]) -> Table:
     )
 
 
-def _notes(row: VisitRow) -> list[str]:
-    """Every flag of a visit in words, and the message that explains a failure."""
+def _notes(row: VisitRow, registration: Mapping[str, Any]) -> list[str]:
+    """Every flag of a visit in words, why its alignment did not pass, and the message that explains a failure."""
     message = row.text("message")
-    return [flag_words(code) for code in row.flags] + (
-        [shortened(message, where="tables/scans.csv")] if message else []
+    reasons = [sentence(str(note)) for note in registration.get("notes", [])]
+    return (
+        [flag_words(code) for code in row.flags]
+        + reasons
+        + ([shortened(message, where="tables/scans.csv")] if message else [])
     )
 
 
@@ -125,14 +143,11 @@ def _lesion_cell(cell: LesionCell | None, unit: str) -> Flowable:
     return blocks.rich(words, "cell_right")
 
 
-def _checks(quality: Mapping[str, Any] | None) -> Flowable:
-    """Every number known of a visit, but for those that only count voxels or repeat a column of the visits' table."""
-    known = {name: value for name, value in (quality or {}).items() if value is not None and name not in _ELSEWHERE}
-    lines = [f"{markup(plain(name))} {markup(_shown(value))}" for name, value in known.items()]
+def _checks(quality: Mapping[str, Any] | None, shown: Mapping[str, tuple[str, int]]) -> Flowable:
+    """The numbers of a quality record that a reader judges by, in words; the rest stays in quality.json."""
+    lines = []
+    for name, (words, digits) in shown.items():
+        value = (quality or {}).get(name)
+        if isinstance(value, int | float):
+            lines.append(f"{words} {number(float(value), digits)}")
     return blocks.rich("<br/>".join(lines) or NONE, "cell")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return number(float(value), 2) if isinstance(value, int | float) else str(value)

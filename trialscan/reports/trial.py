@@ -77,7 +77,7 @@ def _opening(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
         *blocks.heading("Cohort"),
         cohort_table(folder, comparison),
         blocks.text(
-            "Numbers: a middle value of the arm's patients (lowest to highest). Else: patients by value.", "caption"
+            "Numbers: the middle value of the patients (lowest to highest). Else: patients by value.", "caption"
         ),
     ]
 
@@ -93,8 +93,8 @@ def _courses(folder: RunFolder, figure: Flowable) -> list[Flowable]:
 
 def _comparison(folder: RunFolder, comparison: Comparison, figure: Flowable) -> list[Flowable]:
     caption = (
-        f"Primary endpoint. Points are estimates, bars {confidence(folder)} confidence intervals; left asymptotic, right "
-        "exact t. Drawn from statistics/figures/arm_comparison.csv."
+        f"Primary endpoint. Points are estimates, bars {confidence(folder)} confidence intervals; left asymptotic, "
+        "right exact t. Drawn from statistics/figures/arm_comparison.csv."
     )
     slopes, visits = slope_section(folder, comparison), visit_section(folder, comparison)
     shown = [*blocks.heading("Comparison of the arms", 85 * mm), figure, blocks.text(caption, "caption")]

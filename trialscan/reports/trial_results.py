@@ -33,7 +33,7 @@ def headline(folder: RunFolder, comparison: Comparison) -> Flowable:
             blocks.rich(
                 f"<b>{markup(primary.label)}, primary: {markup(row.arm)} against {markup(row.comparator)}</b><br/>"
                 f"Difference in change{scale}: <b>{shown}{unit}</b>, {level} confidence interval; p {_p(row)}. "
-                "Negative: the burden falls faster, or rises slower, than in the comparator. Asymptotic (normal) inference."
+                "Negative: it falls faster, or rises slower, than in the comparator. Asymptotic (normal) inference."
             )
         )
     return blocks.box(lines, alert=False)
@@ -67,9 +67,9 @@ def slope_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
         *blocks.heading("Change over time: random-intercept-and-slope model"),
         blocks.grid(head, rows, [2.3, 1.6, 2.1, 0.9, 2.3, 0.8], right=(3, 4, 5)),
         blocks.text(
-            "Slopes by restricted maximum likelihood; intervals and p values are asymptotic (normal), which is optimistic in "
-            "small trials. Percentages of an endpoint analysed as log(1 + value) are of (value + 1); a difference in percent is "
-            "the ratio of the arms' changes, less one. p values are not adjusted for multiplicity.",
+            "Slopes by restricted maximum likelihood; intervals and p values are asymptotic (normal), optimistic in "
+            "small trials. Percentages of an endpoint analysed as log(1 + value) are of (value + 1); a difference in percent "
+            "is the ratio of the arms' changes, less one. p values are not adjusted for multiplicity.",
             "caption",
         ),
     ]
@@ -94,8 +94,8 @@ def visit_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
     if not story:
         return []
     note = (
-        "Change from baseline at each visit, by analysis of covariance with the baseline and the protocol's covariates; "
-        "exact t with residual degrees of freedom. Patients without a value at the visit take no part in its row."
+        "Change from baseline, by analysis of covariance with the baseline and the protocol's covariates; exact t with "
+        "residual degrees of freedom. Patients without a value at the visit take no part in its row."
     )
     return [*blocks.heading("Change from baseline at each visit"), *story, blocks.text(note, "caption")]
 
@@ -119,8 +119,9 @@ def convergence_section(comparison: Comparison) -> list[Flowable]:
         *blocks.heading("Evidence of convergence"),
         blocks.grid(head, rows, [2.0, 2.0, 1.0, 1.3, 1.0, 1.2, 0.9], right=(2, 3, 4, 5)),
         blocks.text(
-            "Gradient: norm over the number of rows. A fit is a minimum when the gradient is near 0 and all eigenvalues of "
-            "the Hessian are positive; at the boundary (a variance of 0) one may be 0. More stands in statistics/models.json.",
+            "Gradient: norm over the number of rows. A fit is a minimum when the gradient is near 0 and all "
+            "eigenvalues of the Hessian are positive; at the boundary (a variance of 0) one may be 0. More: "
+            "statistics/models.json.",
             "caption",
         ),
     ]
