@@ -15,6 +15,7 @@ from trialscan.reports import style
 from trialscan.reports.fonts import BOLD, REGULAR, printable
 from trialscan.reports.panel_files import Panel
 
+_BLACK, _WHITE = HexColor("#000000"), HexColor("#ffffff")
 BARS_MM = (50.0, 20.0, 10.0, 5.0, 1.0)
 
 
@@ -51,7 +52,7 @@ def _picture(canvas: Canvas, panel: Panel, side: float) -> None:
     rows, columns = panel.grey.shape
     scale = side / max(rows, columns)
     left, top = (side - columns * scale) / 2, (side + rows * scale) / 2
-    canvas.setFillColor(HexColor("#000000"))
+    canvas.setFillColor(_BLACK)
     canvas.rect(0, 0, side, side, stroke=0, fill=1)
     reader = ImageReader(Image.fromarray(panel.grey))
     canvas.drawImage(reader, left, top - rows * scale, columns * scale, rows * scale)
@@ -108,8 +109,10 @@ def _letters(canvas: Canvas, letters: dict[str, str] | None, side: float) -> Non
         "bottom": (side / 2, 3.0),
     }
     canvas.setFont(BOLD, size)
-    canvas.setFillColor(HexColor("#ffffff"))
     for edge, (x, y) in places.items():
+        canvas.setFillColor(_BLACK)
+        canvas.rect(x - 4, y - 2, 8, size + 2, stroke=0, fill=1)
+        canvas.setFillColor(_WHITE)
         canvas.drawCentredString(x, y, printable(letters[edge]))
 
 
@@ -118,12 +121,14 @@ def _scale_bar(canvas: Canvas, spacing_mm: float | None, scale: float, side: flo
         return
     bar_mm = next((bar for bar in BARS_MM if bar / spacing_mm * scale <= 0.6 * side), BARS_MM[-1])
     length = bar_mm / spacing_mm * scale
-    canvas.setStrokeColor(HexColor("#ffffff"))
+    canvas.setFillColor(_BLACK)
+    canvas.rect(side - 6 - max(length, 22), 2.5, max(length, 22) + 4, 11, stroke=0, fill=1)
+    canvas.setStrokeColor(_WHITE)
     canvas.setLineWidth(1.4)
     canvas.setLineCap(0)
     canvas.line(side - 4 - length, 5, side - 4, 5)
     canvas.setFont(REGULAR, 5.5)
-    canvas.setFillColor(HexColor("#ffffff"))
+    canvas.setFillColor(_WHITE)
     canvas.drawRightString(side - 4, 7.5, f"{bar_mm:.0f} mm")
 
 
