@@ -58,7 +58,7 @@ def write_trial(root: Path, patients: int = 6) -> Path:
     for number in range(patients):
         patient, arm = f"P{number + 1:02d}", sorted(SHRINK)[number % 2]
         arms.append({"patient_id": patient, "arm": arm})
-        start = 22 + 4 * rng.random()
+        start = 17 + 4 * rng.random()
         for visit, day in DAYS.items():
             if (number, visit) == (patients - 1, "W4"):
                 continue
