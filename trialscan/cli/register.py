@@ -1,0 +1,75 @@
+"""`trialscan register FIXED MOVING`."""
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from trialscan.errors import ScanError
+from trialscan.imaging import Units, read_mask, read_volume
+from trialscan.registration import Alignment, AlignmentStatus, map_table, read_points, write_alignment
+from trialscan.registration import register as align
+from trialscan.study.sections import RegistrationSettings
+
+_METHODS = get_args(RegistrationSettings.model_fields["method"].annotation)
+_ENGINES = get_args(RegistrationSettings.model_fields["engine"].annotation)
+_UNITS = [unit.value for unit in Units if unit is not Units.LABEL]
+_INPUT = click.Path(exists=True, path_type=Path)
+
+
+@click.command()
+@click.argument("fixed", type=_INPUT)
+@click.argument("moving", type=_INPUT)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the results.")
+@click.option("--fixed-mask", type=_INPUT, help="Organ mask of the baseline FIXED.")
+@click.option("--moving-mask", type=_INPUT, help="Organ mask of the follow-up MOVING.")
+@click.option("--method", type=click.Choice(_METHODS), default="deformable", show_default=True)
+@click.option("--engine", type=click.Choice(_ENGINES), default="simpleitk", show_default=True)
+@click.option("--spacing", type=click.FloatRange(min=0.1), default=2.5, show_default=True, help="mm.")
+@click.option("--units", type=click.Choice(_UNITS), default="HU", show_default=True, help="What voxels mean.")
+@click.option("--points", type=_INPUT, help="CSV of baseline LPS points; points_followup.csv gets their positions.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def register(
+    fixed: Path,
+    moving: Path,
+    out: Path,
+    fixed_mask: Path | None,
+    moving_mask: Path | None,
+    method: str,
+    engine: str,
+    spacing: float,
+    units: str,
+    points: Path | None,
+    as_json: bool,
+) -> int:
+    """Align the follow-up MOVING to the baseline FIXED; exit 4 when that fails."""
+    table = None if points is None else read_points(points)
+    baseline, followup = (read_volume(path, Units(units)) for path in (fixed, moving))
+    alignment = align(
+        baseline,
+        followup,
+        fixed_mask=None if fixed_mask is None else read_mask(fixed_mask, baseline),
+        moving_mask=None if moving_mask is None else read_mask(moving_mask, followup),
+        settings=RegistrationSettings.model_validate({"method": method, "engine": engine, "spacing_mm": spacing}),
+    )
+    write_alignment(alignment, out)
+    if table is not None:
+        map_table(*table, alignment).to_csv(out / "points_followup.csv", index=False, lineterminator="\n")
+    _tell(alignment, as_json)
+    return ScanError.exit_code if alignment.status is AlignmentStatus.FAIL else 0
+
+
+def _tell(alignment: Alignment, as_json: bool) -> None:
+    if as_json:
+        facts = {"status": alignment.status, "rung": alignment.rung, "engine": alignment.engine}
+        click.echo(json.dumps(facts | {"notes": alignment.notes, "quality": dict(alignment.quality)}))
+        return
+    click.echo(f"{alignment.status}: {alignment.rung} ({alignment.engine})")
+    for attempt in alignment.rungs:
+        numbers = ", ".join(f"{name} {value:.3f}" for name, value in attempt.numbers.items() if value is not None)
+        click.echo(
+            f"  {attempt.name} ({attempt.engine}): {attempt.reason or 'kept'}" + (f"; {numbers}" if numbers else "")
+        )
+    for note in alignment.notes:
+        click.echo(f"  {note}", err=True)

@@ -1,0 +1,50 @@
+"""Runs ANTs in a process of its own: `python -m trialscan.registration.ants_worker FOLDER`.
+
+ANTs repeats itself to the byte only with one thread and a seed that stand in the environment before it is loaded;
+`ants_engine` starts this module so. FOLDER holds fixed.nii, moving.nii, start.mat and job.json; every stage leaves
+`<stage>_0GenericAffine.mat`, the deformable one also `<stage>_1Warp.nii.gz`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import ants
+
+LINEAR: dict[str, Any] = {
+    "aff_iterations": (200, 100, 50),
+    "aff_shrink_factors": (4, 2, 2),
+    "aff_smoothing_sigmas": (2, 1, 1),
+    "aff_sampling": 32,
+    "aff_random_sampling_rate": 0.2,
+}
+DEFORMABLE: dict[str, Any] = {
+    "syn_metric": "CC",
+    "syn_sampling": 2,
+    "reg_iterations": (30, 10, 0),
+    "grad_step": 0.2,
+    "flow_sigma": 3,
+    "total_sigma": 0,
+}
+STAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "rigid": ("Rigid", LINEAR),
+    "affine": ("Affine", LINEAR),
+    "deformable": ("SyNOnly", DEFORMABLE),
+}
+
+
+def main(folder: Path) -> None:
+    """Run the stages that job.json lists, each from the affine result of the one before."""
+    fixed, moving = (ants.image_read(str(folder / name)) for name in ("fixed.nii", "moving.nii"))
+    start = folder / "start.mat"
+    for stage in json.loads((folder / "job.json").read_text())["stages"]:
+        kind, options = STAGES[stage]
+        ants.registration(
+            fixed, moving, kind, initial_transform=str(start), outprefix=str(folder / f"{stage}_"), **options
+        )
+        start = folder / f"{stage}_0GenericAffine.mat"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
