@@ -18,9 +18,9 @@ Ball = tuple[tuple[float, float, float], float]
 
 @dataclass(frozen=True)
 class KnownAlignment:
-    """An alignment by a known displacement (baseline = follow-up point + displacement), and the status claimed for it."""
+    """An alignment by a known displacement (baseline = follow-up point + displacement) and the status it claims."""
 
-    displacement: Callable[[Floats], Floats] = lambda points: np.zeros_like(points)
+    displacement: Callable[[Floats], Floats] = np.zeros_like
     status: str = "pass"
     quality: Mapping[str, float | None] = field(default_factory=dict)
 
@@ -41,14 +41,27 @@ class Scene:
     direction: Floats = field(default_factory=lambda: np.eye(3))
     spacing_known: bool = True
 
+    @property
+    def affine(self) -> Floats:
+        return affine_from(self.spacing, self.origin, self.direction)
+
+    def ball(self, centre: tuple[float, float, float], radius: float) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
+        """The voxels of a ball: a box of the grid, and which voxels of the box are inside."""
+        axes, corner = self.affine[:3, :3], self.affine[:3, 3]
+        middle = np.linalg.solve(axes, np.asarray(centre) - corner)
+        reach = radius * np.sqrt((np.linalg.inv(axes) ** 2).sum(axis=1))
+        low = np.clip(np.floor(middle - reach), 0, self.shape).astype(int)
+        high = np.clip(np.ceil(middle + reach) + 1, 0, self.shape).astype(int)
+        indices = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
+        away = indices @ axes.T + corner - centre
+        return tuple(map(slice, low, high)), (away**2).sum(axis=-1) <= radius**2
+
     def mask(self, *balls: Ball, label: int = 1) -> Volume:
-        affine = affine_from(self.spacing, self.origin, self.direction)
         drawn = np.zeros(self.shape, np.uint8)
-        indices = np.stack(np.meshgrid(*map(np.arange, self.shape), indexing="ij"), axis=-1)
-        world = indices @ affine[:3, :3].T + affine[:3, 3]
         for centre, radius in balls:
-            drawn[((world - np.asarray(centre)) ** 2).sum(axis=-1) <= radius**2] = label
-        return Volume(drawn, affine, Units.LABEL, self.spacing_known)
+            box, inside = self.ball(centre, radius)
+            drawn[box][inside] = label
+        return Volume(drawn, self.affine, Units.LABEL, self.spacing_known)
 
     def findings(self, *balls: Ball, settings: LesionSettings, organ: bool = True) -> Findings:
         lesions = self.mask(*balls)
@@ -84,32 +97,32 @@ def smooth_field(rng: np.random.Generator, mean_mm: float, correlation_mm: float
     return lambda points: np.cos(points @ waves.T + phases) @ amplitudes * per_axis
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings() -> LesionSettings:
     return LesionSettings()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scene() -> type[Scene]:
     return Scene
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def known_alignment() -> type[KnownAlignment]:
     return KnownAlignment
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_segmentation() -> Callable[[Volume, Volume | None], Segmentation]:
     return segmentation
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_field() -> Callable[..., Callable[[Floats], Floats]]:
     return smooth_field
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def oblique() -> Floats:
     """A rotation by 20° about z, then 30° about x."""
     a, b = np.deg2rad([20, 30])

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings as example_settings
+from hypothesis import given
+from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trialscan.lesions.correspondence import Link
@@ -22,6 +22,7 @@ def test_a_lesion_that_loses_its_main_predecessor_takes_a_new_name():
     assert heirs([Link(0, 0), Link(0, 1), Link(1, 1)], [5.0, 1.0], [4.0, 2.0]) == {0: 0}
 
 
+@settings(deadline=None)
 @given(graphs, sizes, sizes)
 def test_a_name_is_kept_once_and_only_along_a_link(links, earlier, later):
     kept = heirs(links, earlier, later)
@@ -36,6 +37,7 @@ def _main(links, earlier, later):
     return max(sorted(x.earlier for x in links if x.later == later), key=lambda a: earlier[a])
 
 
+@settings(deadline=None)
 @given(graphs)
 def test_steps_hold_every_lesion_once_and_every_link_inside(links):
     parts = steps(links, 6, 7)

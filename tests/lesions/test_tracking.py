@@ -3,9 +3,11 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 
 from trialscan.errors import LesionError
 from trialscan.lesions import Change, VisitFindings, track_patient
+from trialscan.registration import Alignment, AlignmentStatus
 from trialscan.study.sections import LesionSettings
 
 A, B, C = (15.0, 15.0, 30.0), (45.0, 20.0, 30.0), (30.0, 45.0, 30.0)
@@ -216,6 +218,23 @@ def test_a_displacement_is_undone_by_the_alignment(scene, settings, known_alignm
     assert row.centroid_mm == pytest.approx(A, abs=0.2)
     unaligned = track_patient([baseline, replace(followup, alignment=known_alignment())], settings)
     assert at(unaligned, "V2")["L02"].change is Change.NEW
+
+
+def test_an_alignment_of_the_registration_room_serves(scene, settings):
+    canvas = scene()
+    moved = tuple(np.add(A, (12.0, 9.0, -10.0)))
+    there = sitk.AffineTransform(np.eye(3).ravel().tolist(), (12.0, 9.0, -10.0))
+    back = sitk.AffineTransform(np.eye(3).ravel().tolist(), (-12.0, -9.0, 10.0))
+    quality = {"estimated_error_mm_p95": 2.0}
+    maps = sitk.CompositeTransform([there]), sitk.CompositeTransform([back])
+    alignment = Alignment(AlignmentStatus.PASS, "rigid", "simpleitk", quality, (), *maps)
+    baseline = canvas.visit("V1", 0, (A, 6), settings=settings)
+    followup = canvas.visit("V2", 30, (moved, 6), settings=settings, alignment=alignment)
+    (row,) = at(track_patient([baseline, followup], settings), "V2").values()
+    assert row.change is Change.STABLE
+    assert row.centroid_mm == pytest.approx(A, abs=0.2)
+    failed = replace(followup, alignment=replace(alignment, status=AlignmentStatus.FAIL))
+    assert set(at(track_patient([baseline, failed], settings), "V2")) == {"L01", "V2-1"}
 
 
 @pytest.mark.parametrize(("p95", "linked"), [(None, False), (2.0, False), (9.0, True), (60.0, True)])

@@ -5,7 +5,7 @@ from trialscan.lesions import VisitFindings, track_patient
 HERE = (30.0, 30.0, 30.0)
 
 
-def visits(scene, settings, *radii):
+def visits(scene, settings, radii):
     canvas = scene()
     return [
         canvas.visit(f"V{n}", 30 * n, *([] if radius is None else [(HERE, radius)]), settings=settings)
@@ -14,7 +14,7 @@ def visits(scene, settings, *radii):
 
 
 def test_nadir_and_best_response_follow_the_burden(scene, settings):
-    scans = visits(scene, settings, 8, 6, 7, 5, 9)
+    scans = visits(scene, settings, [8, 6, 7, 5, 9])
     burden = [visit.findings.burden.burden_ml for visit in scans]
     rows = track_patient(scans, settings).trajectory
     assert [row.measure for row in rows] == ["burden_ml"] * 5
@@ -31,7 +31,7 @@ def test_nadir_and_best_response_follow_the_burden(scene, settings):
 
 
 def test_a_missing_visit_has_no_figures_and_leaves_the_course_alone(scene, settings):
-    scans = visits(scene, settings, 8, 5, 7)
+    scans = visits(scene, settings, [8, 5, 7])
     gap = VisitFindings("V9", 45, None, status="missing")
     rows = {row.visit: row for row in track_patient([*scans, gap], settings).trajectory}
     assert list(rows) == ["V0", "V1", "V9", "V2"]
@@ -42,7 +42,7 @@ def test_a_missing_visit_has_no_figures_and_leaves_the_course_alone(scene, setti
 
 
 def test_from_nothing_there_is_no_percentage(scene, settings):
-    rows = track_patient(visits(scene, settings, None, 6), settings).trajectory
+    rows = track_patient(visits(scene, settings, [None, 6]), settings).trajectory
     assert rows[1].change == rows[1].burden > 0
     assert rows[1].change_percent is rows[1].best_response_percent is rows[1].change_from_nadir_percent is None
 

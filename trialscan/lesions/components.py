@@ -42,24 +42,20 @@ def find_components(mask: NDArray[np.bool_], minimum: int) -> Components:
     box = _occupied(mask)
     if box is None:
         return Components(np.zeros(mask.shape, np.uint8), (), (), 0, 0)
-    found = np.empty(mask[box].shape, np.int32)
-    ndimage.label(mask[box], structure=np.ones((3, 3, 3)), output=found)
-    sizes = np.bincount(found.ravel())
+    occupied = mask[box]
+    every = np.empty(occupied.shape, np.int32)
+    ndimage.label(occupied, structure=np.ones((3, 3, 3)), output=every)
+    found = every[occupied]
+    sizes = np.bincount(found)
     order = np.argsort(-sizes[1:], kind="stable") + 1
     kept = order[sizes[order] >= minimum]
     renumber = np.zeros(len(sizes), np.min_scalar_type(len(kept)))
     renumber[kept] = np.arange(1, len(kept) + 1)
-    labels = np.zeros(mask.shape, renumber.dtype)
-    labels[box] = renumber[found]
+    labels: NDArray[Any] = np.zeros(mask.shape, renumber.dtype)
+    labels[box][occupied] = renumber[found]
     counts = tuple(int(sizes[label]) for label in kept)
-    return Components(
-        labels, counts, boxes_of(labels), len(order) - len(kept), int(np.count_nonzero(mask)) - sum(counts)
-    )
-
-
-def boxes_of(labels: NDArray[Any]) -> tuple[Box, ...]:
-    """The bounding box of each label 1…n, in order; every label up to the largest is present."""
-    return tuple((box[0], box[1], box[2]) for box in ndimage.find_objects(labels) if box is not None)
+    boxes = tuple((part[0], part[1], part[2]) for part in ndimage.find_objects(labels) if part is not None)
+    return Components(labels, counts, boxes, len(order) - len(kept), len(found) - sum(counts))
 
 
 def _occupied(mask: NDArray[np.bool_]) -> Box | None:

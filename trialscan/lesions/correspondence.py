@@ -41,9 +41,10 @@ def link_lesions(earlier: Sequence[Cloud], later: Sequence[Cloud], tolerance: Fl
 def _shares(sources: Sequence[Cloud], targets: Sequence[Cloud], reach: Floats) -> Floats:
     """Share of each source (row) that belongs to each target (column)."""
     shares = np.zeros((len(sources), len(targets)))
+    close = _boxes_meet(sources, targets, reach)
     for row, source in enumerate(sources):
-        near = [column for column, target in enumerate(targets) if _within(source, target, reach[row, column])]
-        if not near:
+        near = np.flatnonzero(close[row])
+        if not near.size:
             continue
         gaps = np.stack([_gaps(source, targets[column], reach[row, column]) for column in near])
         nearest = np.argmin(gaps, axis=0)
@@ -53,10 +54,15 @@ def _shares(sources: Sequence[Cloud], targets: Sequence[Cloud], reach: Floats) -
     return shares
 
 
-def _within(source: Cloud, target: Cloud, reach: float) -> bool:
-    """Whether the boxes of two clouds come as close as `reach`."""
-    apart = reach + target.radius
-    return bool(np.all(source.low <= target.high + apart) and np.all(target.low <= source.high + apart))
+def _boxes_meet(sources: Sequence[Cloud], targets: Sequence[Cloud], reach: Floats) -> NDArray[np.bool_]:
+    """Whether the boxes around two clouds (row, column) come as close as `reach`."""
+    if not reach.size:
+        return np.zeros(reach.shape, bool)
+    low, high = (np.stack([getattr(cloud.tree, side) for cloud in sources])[:, None] for side in ("mins", "maxes"))
+    first, last = (np.stack([getattr(cloud.tree, side) for cloud in targets]) for side in ("mins", "maxes"))
+    apart = (reach + [target.radius for target in targets])[..., None]
+    meet: NDArray[np.bool_] = np.all((low <= last + apart) & (first <= high + apart), axis=2)
+    return meet
 
 
 def _gaps(source: Cloud, target: Cloud, reach: float) -> Floats:

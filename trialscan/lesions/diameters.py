@@ -28,7 +28,8 @@ def diameters(voxels: NDArray[np.int64], axes: Floats) -> Diameters:
     """
     outline = _line_ends(voxels)
     longest = _caliper(outline, axes)[0]
-    slice_mm, across_mm = max(_slice_diameters(outline[outline[:, 2] == k], axes) for k in np.unique(outline[:, 2]))
+    slices = np.split(outline, np.flatnonzero(np.diff(outline[:, 2])) + 1)
+    slice_mm, across_mm = max(_slice_diameters(part, axes) for part in slices)
     return Diameters(longest, slice_mm, across_mm)
 
 
@@ -60,7 +61,7 @@ def _caliper(outline: NDArray[np.int64], axes: Floats) -> tuple[float, Floats]:
 
 
 def _line_ends(voxels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first and last voxel of every line along i: the only ones that can lie on the hull, in any slice too."""
+    """The first and last voxel of every line along i, by slice: no other can lie on a hull, in space or in a slice."""
     order = np.lexsort((voxels[:, 0], voxels[:, 1], voxels[:, 2]))
     ordered = voxels[order]
     changes = np.any(ordered[1:, 1:] != ordered[:-1, 1:], axis=1)

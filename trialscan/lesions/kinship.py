@@ -36,7 +36,7 @@ def _changes(kin: Sequence[LesionRow], baseline: str | None) -> dict[str, float]
 
 
 def _totals(kin: Sequence[LesionRow]) -> dict[str, float]:
-    """A family's total by visit, in the first measure known of all its lesions; visits that missed a member left out."""
+    """A family's total by visit, in the first measure known of all its lesions; none where a member was missed."""
     seen = [row for row in kin if row.label is not None]
     measure = next((name for name in MEASURES if all(getattr(row, name) is not None for row in seen)), None)
     if measure is None:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from trialscan.imaging import Volume
-from trialscan.lesions.components import Box, boxes_of
-from trialscan.lesions.findings import Findings
+from trialscan.lesions.findings import Findings, Lesion
 from trialscan.lesions.history import VisitFindings
 from trialscan.registration import Alignment
 
@@ -36,16 +35,6 @@ class Cloud:
     size: float
     centroid: tuple[float, float, float]
     tree: KDTree
-
-    @property
-    def low(self) -> Floats:
-        """Least coordinates (3,)."""
-        return self.tree.mins
-
-    @property
-    def high(self) -> Floats:
-        """Greatest coordinates (3,)."""
-        return self.tree.maxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,18 +69,16 @@ class PlacedVisit:
 
 def place(visit: VisitFindings, findings: Findings) -> PlacedVisit:
     """Map the lesions of a visit that is the baseline, or has an alignment to it, to baseline coordinates."""
-    grid = findings.labels
-    clouds = tuple(
-        _cloud(grid, box, number, visit.alignment) for number, box in enumerate(boxes_of(grid.array), start=1)
-    )
+    clouds = tuple(_cloud(findings.labels, lesion, visit.alignment) for lesion in findings.lesions)
     return PlacedVisit(visit, findings, clouds)
 
 
-def _cloud(grid: Volume, box: Box, number: int, alignment: Alignment | None) -> Cloud:
-    voxels = np.argwhere(grid.array[box] == number)
+def _cloud(grid: Volume, lesion: Lesion, alignment: Alignment | None) -> Cloud:
+    box = tuple(slice(first, stop) for first, stop in lesion.bounding_box)
+    voxels = np.argwhere(grid.array[box] == lesion.number)
     centres, weights = _blocks(voxels, np.asarray(grid.grid_spacing))
-    offset = np.asarray([axis.start for axis in box])
-    native = grid.to_world(np.vstack([voxels.mean(axis=0), centres]) + offset)
+    corner = np.asarray([first for first, _ in lesion.bounding_box])
+    native = grid.to_world(np.vstack([voxels.mean(axis=0), centres]) + corner)
     placed = native if alignment is None else alignment.to_baseline(native)
     x, y, z = (float(value) for value in placed[0])
     size = len(voxels) * abs(float(np.linalg.det(grid.affine[:3, :3])))
