@@ -14,6 +14,7 @@ from trialscan.segmentation.resampling import axis_weights, resample_image
 from trialscan.segmentation.specification import ModelSpecification
 
 _CHUNK_VALUES = 24_000_000
+_STEP = 16
 
 
 def infer_volume(volume: Volume, network: nn.Module, spec: ModelSpecification, device: torch.device) -> LabelMap:
@@ -39,9 +40,13 @@ def infer_planar(volume: Volume, network: nn.Module, spec: ModelSpecification, d
 
 
 def _probabilities(image: Tensor, network: nn.Module, spec: ModelSpecification) -> Tensor:
-    """Class probabilities on the model's grid, from overlapping windows weighted towards their centres."""
+    """Class probabilities on the model's grid, in one piece or from overlapping windows weighted towards their centres.
+
+    A window is no longer than the image needs, in steps that the network can halve.
+    """
+    window = [min(w, -(-n // _STEP) * _STEP) for w, n in zip(spec.window, image.shape[2:], strict=True)]
     inferer = SlidingWindowInferer(
-        roi_size=spec.window, sw_batch_size=1, overlap=spec.overlap, mode="gaussian", padding_mode="constant", cval=-1.0
+        roi_size=window, sw_batch_size=1, overlap=spec.overlap, mode="gaussian", padding_mode="constant", cval=-1.0
     )
     with torch.inference_mode():
         logits: Tensor = inferer(image, network)

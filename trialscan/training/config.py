@@ -33,14 +33,14 @@ class VolumeAugmentation(Section):
     """Random changes of a CT patch; each span is drawn uniformly. HU refer to the scan, voxels to the model's grid."""
 
     zoom: Span = (0.85, 1.2)
-    one_lung: Probability = 0.3
-    field_cut: Probability = 0.3
-    lesion_centred: Probability = 0.7
+    one_lung: Probability = 0.25
+    field_cut: Probability = 0.2
+    lesion_centred: Probability = 0.85
     offset_hu: float = 30.0
     gain: float = 0.05
-    lung_offset_hu: float = 60.0
+    lung_offset_hu: float = 35.0
     flips: tuple[Probability, Probability, Probability] = (0.5, 0.1, 0.1)
-    noise_hu: Span = (0.0, 70.0)
+    noise_hu: Span = (0.0, 45.0)
     correlated_noise: Probability = 0.35
     blur: Probability = 0.4
     blur_voxels: Span = (0.2, 1.0)
