@@ -1,5 +1,6 @@
 """Making the models: simulated cases, random changes, the training loop and the bundle it ends in."""
 
+from trialscan.training.assessment import Assessment, assess_planar, assess_volume
 from trialscan.training.augment_planar import planar_patch
 from trialscan.training.augment_volume import volume_patch
 from trialscan.training.cases import Case, load_case, save_case
@@ -9,8 +10,11 @@ from trialscan.training.loop import average_weights, train
 from trialscan.training.phantoms import load_cases, make_cases
 
 __all__ = [
+    "Assessment",
     "Case",
     "TrainingConfig",
+    "assess_planar",
+    "assess_volume",
     "average_weights",
     "load_case",
     "load_cases",

@@ -1,11 +1,14 @@
-"""`python -m trialscan.training data|fit|export`: how the shipped models are made."""
+"""`python -m trialscan.training data|fit|export|assess`: how the shipped models are made."""
 
 from pathlib import Path
 
 import click
 import torch
 
+from trialscan.segmentation import load_bundle
 from trialscan.training import (
+    assess_planar,
+    assess_volume,
     average_weights,
     load_cases,
     load_config,
@@ -62,6 +65,28 @@ def export(config: Path, checkpoint: Path, bundle: Path, version: str) -> None:
     """Write the averaged weights of a checkpoint as a bundle."""
     digest = write_bundle(load_config(config), average_weights(checkpoint), bundle, version)
     click.echo(f"weights sha256 {digest}")
+
+
+@main.command()
+@click.argument("bundle", type=_FOLDER)
+@click.option("--first-seed", type=int, required=True, help="Seeds must not be among those trained on.")
+@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--out", required=True, type=_FOLDER, help="Where the tables are written.")
+def assess(bundle: Path, first_seed: int, count: int, out: Path) -> None:
+    """Segment simulated scans of fresh seeds and write the figures as tables."""
+    segmenter = load_bundle(bundle)
+    out.mkdir(parents=True, exist_ok=True)
+    seeds = range(first_seed, first_seed + count)
+    if segmenter.spec.kind == "planar":
+        scans = assess_planar(segmenter, seeds)
+    else:
+        result = assess_volume(segmenter, seeds)
+        scans = result.scans
+        result.lesions.to_csv(out / "lesions.csv", index=False)
+        click.echo(result.by_size().to_string())
+        click.echo(result.by_noise().to_string())
+    scans.to_csv(out / "scans.csv", index=False)
+    click.echo(scans.to_string())
 
 
 if __name__ == "__main__":
