@@ -9,8 +9,7 @@ from trialscan.pipeline.setting import Setting, VisitInput
 from trialscan.pipeline.stages.segment import read_segmentation
 from trialscan.pipeline.tasks import Task
 from trialscan.registration import read_alignment
-from trialscan.reports.panels import write_panels
-from trialscan.reports.slices import SlicePosition, choose_slice
+from trialscan.reports import SlicePosition, choose_slice, write_panels
 from trialscan.study import Patient
 
 VERSION = 1

@@ -1,10 +1,11 @@
 """One patient's lesions over all visits: `measures.json` and `quality.json` a visit, `history.json` a patient.
 
-`history.json` holds the patient's rows of tables/scans.csv and tables/lesions.csv; the tables only join them.
+`history.json` holds the patient's rows of tables/scans.csv and tables/lesions.csv, which the tables only join, and the
+trajectory of the whole burden.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,12 @@ def track(run: Path, arguments: TrackArguments, failures: Mapping[str, str]) -> 
     scans += [_missing_row(arguments.patient_id, visit) for visit, _ in arguments.missing]
     history = track_patient(findings, arguments.settings)
     target = f"patients/{arguments.patient_id}/history.json"
-    write_json(run / target, {"scans": scans, "lesions": lesion_rows(arguments.patient_id, history)})
+    body = {
+        "scans": scans,
+        "lesions": lesion_rows(arguments.patient_id, history),
+        "trajectory": [asdict(row) for row in history.trajectory],
+    }
+    write_json(run / target, body)
     return [*written, target]
 
 
