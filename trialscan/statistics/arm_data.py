@@ -13,6 +13,7 @@ from trialscan.statistics.columns import (
     clean_column,
     listed,
     numeric_column,
+    parsed_numbers,
     refuse_duplicates,
     refuse_infinite,
     require_columns,
@@ -153,8 +154,8 @@ def _covariate(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
         column = clean_column(values)
     else:
         text = text_column(values)
-        numbers = pd.to_numeric(text, errors="coerce")
-        column = clean_column(text) if (numbers.isna() & text.notna()).any() else numbers.astype("float64")
+        numbers, wrong = parsed_numbers(text)
+        column = pd.Series(numbers, index=text.index, name=name) if wrong is None else clean_column(text)
     if column.dtype == np.float64:
         refuse_infinite(column.to_numpy(), name, _labels(table))
     return column

@@ -48,12 +48,22 @@ def numeric_column(data: pd.DataFrame, name: str) -> NDArray[np.float64]:
     values = data[name]
     if pd.api.types.is_numeric_dtype(values):
         return values.to_numpy(dtype=np.float64, na_value=np.nan)
-    text = text_column(values)
-    numbers = pd.to_numeric(text, errors="coerce")
-    wrong = numbers.isna() & text.notna()
-    if wrong.any():
-        raise StatisticsError(f"column {name!r}", f"{text[wrong].iloc[0]!r} is not a number", "numbers")
-    return numbers.to_numpy(dtype=np.float64)
+    numbers, wrong = parsed_numbers(text_column(values))
+    if wrong is not None:
+        raise StatisticsError(f"column {name!r}", f"{wrong!r} is not a number", "numbers")
+    return numbers
+
+
+def parsed_numbers(text: "pd.Series[str]") -> tuple[NDArray[np.float64], str | None]:
+    """Text as float64 to the last bit (which pandas' own parser is not), missing as NaN, and the first that is none."""
+    numbers = np.full(len(text), np.nan)
+    for row, cell in enumerate(text):
+        if cell is not None:
+            try:
+                numbers[row] = float(cell)
+            except ValueError:
+                return numbers, cell
+    return numbers, None
 
 
 def refuse_infinite(values: NDArray[np.float64], column: str, labels: Sequence[str]) -> None:

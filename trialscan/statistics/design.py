@@ -79,7 +79,7 @@ def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str) -
     parsed = parse_formula(formula, data)
     frame, dropped = _with_outcome(_sorted_frame(data, parsed, patient, (time,)), parsed)
     _refuse_missing(frame, (*parsed.model_columns, time), patient)
-    labels = [f"patient {who}, {time} {when:g}" for who, when in zip(frame[patient], frame[time], strict=True)]
+    labels = [f"patient {who}, {time} {when:.15g}" for who, when in zip(frame[patient], frame[time], strict=True)]
     cross = _cross_design(parsed, frame, labels, time)
     refuse_duplicates(labels, "patient and time")
     patients, first_row = np.unique(frame[patient].to_numpy(dtype=str), return_index=True)

@@ -1,0 +1,134 @@
+"""`trialscan analyze` on real and simulated tables."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from trialscan.cli.analyze import analyze
+from trialscan.errors import StatisticsError, UsageError
+from trialscan.statistics import analysis_from
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(analyze, [str(each) for each in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def polyps(real_data, tmp_path):
+    """The polyp counts of the familial adenomatous polyposis trial, a row a patient and visit."""
+    wide = pd.read_csv(real_data / "tables" / "polyps_trial.csv", dtype={"participant_id": str})
+    long = wide.melt(
+        ["participant_id", "sex", "age", "treatment"], ["baseline", "number3m", "number12m"], "visit", "polyps"
+    )
+    long["month"] = long["visit"].map({"baseline": 0, "number3m": 3, "number12m": 12})
+    path = tmp_path / "polyps.csv"
+    long.to_csv(path, index=False)
+    return path
+
+
+POLYPS = (
+    *("--outcome", "polyps", "--arm", "treatment", "--visit", "visit", "--patient", "participant_id"),
+    *("--time", "month", "--time-unit", "month", "--covariates", "age,sex", "--reference", "placebo"),
+    *("--transform", "log1p"),
+)
+
+
+def test_polyps_fall_under_sulindac(polyps, tmp_path):
+    outcome = run(polyps, "--out", tmp_path / "out", *POLYPS, "--json")
+    assert outcome.exit_code == 0
+    assert json.loads(outcome.stdout)["absent"] == {}
+    results = pd.read_csv(tmp_path / "out" / "results.csv", keep_default_na=False)
+    pd.testing.assert_frame_equal(
+        results.assign(value=pd.to_numeric(results["value"])), pd.read_parquet(tmp_path / "out" / "results.parquet")
+    )
+    at = results.query("arm == 'sulindac' and comparator == 'placebo'").set_index(["analysis_id", "visit", "statistic"])
+    assert float(at.loc[("primary.random_slope", "", "upper"), "value"]) < 0
+    assert float(at.loc[("primary.ancova", "number12m", "p"), "value"]) < 0.001
+    models = json.loads((tmp_path / "out" / "models.json").read_text())
+    assert models["models"][0]["left_out"] == {"records without a value": "2"}
+    assert models["models"][0]["n_patients"] == 22
+
+
+def test_rerun_writes_the_same_bytes(polyps, tmp_path):
+    for name in ("first", "second"):
+        assert run(polyps, "--out", tmp_path / name, *POLYPS).exit_code == 0
+    for name in ("results.csv", "results.parquet", "models.json"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_protocol_mode_reads_a_runs_analysis_table(analysis, tmp_path):
+    protocol = tmp_path / "p.yaml"
+    protocol.write_text(
+        "study: {id: T1, title: A trial, modality: CT}\n"
+        "segmentation: {model: null}\n"
+        "endpoints: {primary: {measure: burden_ml}}\n"
+        "analysis: {reference_arm: b, alpha: 0.1}\n"
+    )
+    table = tmp_path / "analysis.parquet"
+    analysis.to_parquet(table)
+    outcome = run(table, "--out", tmp_path / "out", "--protocol", protocol)
+    assert outcome.exit_code == 0
+    model = json.loads((tmp_path / "out" / "models.json").read_text())["models"][0]
+    assert (model["parameter"], model["reference_arm"], model["alpha"]) == ("BURDENML", "b", 0.1)
+
+
+def test_one_arm_is_no_error(analysis, tmp_path):
+    table = tmp_path / "table.csv"
+    analysis[analysis["TRT01P"] == "a"].to_csv(table, index=False)
+    columns = ("--outcome", "AVAL", "--arm", "TRT01P", "--visit", "AVISIT", "--patient", "USUBJID", "--time", "ADY")
+    outcome = run(table, "--out", tmp_path / "out", *columns)
+    assert outcome.exit_code == 0
+    assert "no comparison primary.random_slope: parameter AVAL: only one arm (a)" in outcome.stdout
+
+
+def test_missing_options_and_unreadable_tables(polyps, tmp_path):
+    with pytest.raises(UsageError, match="--arm, --visit, --patient, --time is needed"):
+        run(polyps, "--out", tmp_path, "--outcome", "polyps")
+    damaged = tmp_path / "table.parquet"
+    damaged.write_bytes(b"PAR1")
+    with pytest.raises(StatisticsError, match="cannot be read"):
+        run(damaged, "--out", tmp_path, *POLYPS)
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    with pytest.raises(StatisticsError, match="cannot be read"):
+        run(empty, "--out", tmp_path, *POLYPS)
+
+
+def long_table(trial, **settings):
+    names = {"outcome": "y", "arm": "arm", "visit": "visit", "patient": "id", "time": "day"}
+    return analysis_from(trial, **{**names, **settings})
+
+
+def test_the_earliest_visit_is_baseline(trial):
+    analysis = long_table(trial)
+    assert set(analysis.loc[analysis["ABLFL"] == "Y", "AVISIT"]) == {"V0"}
+    first = trial.query("visit == 'V0'").set_index("id")["y"]
+    assert np.array_equal(analysis["BASE"], trial["id"].map(first))
+    assert list(analysis.drop_duplicates("AVISIT")["AVISITN"]) == [0, 1, 2, 3]
+
+
+def test_baseline_by_visit_or_column(trial):
+    assert set(long_table(trial, baseline="V1").query("ABLFL == 'Y'")["AVISIT"]) == {"V1"}
+    column = long_table(trial.assign(start=1.5), baseline="start")
+    assert (column["ABLFL"] == "").all()
+    assert (column["BASE"] == 1.5).all()
+    with pytest.raises(StatisticsError, match="'V9' is neither a visit nor a column; expected one of the visits V0"):
+        long_table(trial, baseline="V9")
+
+
+def test_time_units_become_days(trial):
+    assert np.allclose(
+        long_table(trial.assign(week=trial["day"] / 7), time="week", time_unit="week")["ADY"], trial["day"]
+    )
+    with pytest.raises(StatisticsError, match="one of day, week, month, year"):
+        long_table(trial, time_unit="fortnight")
+
+
+def test_columns_must_exist_and_keep_clear_of_the_tables_own(trial):
+    with pytest.raises(StatisticsError, match="no column named 'dose'"):
+        long_table(trial, arm="dose")
+    with pytest.raises(StatisticsError, match="base is a column of the analysis table"):
+        long_table(trial.assign(base=1), covariates=("base",))
