@@ -24,19 +24,23 @@ class Assessment:
     def by_size(self) -> pd.DataFrame:
         """Lesions by volume: how many, how many with at least half of their voxels found, and the mean share found."""
         bands = pd.cut(self.lesions["volume_ml"], SIZE_BANDS_ML)
-        grouped = self.lesions.groupby(bands, observed=True)["found_share"]
-        return grouped.agg(lesions="size", found=lambda share: int((share >= 0.5).sum()), mean_share="mean")
+        table = self.lesions.assign(found=self.lesions["found_share"] >= 0.5)
+        return table.groupby(bands, observed=True).agg(
+            lesions=("found", "size"), found=("found", "sum"), mean_share=("found_share", "mean")
+        )
 
     def by_noise(self) -> pd.DataFrame:
         """Scans by the noise of the scanner: how many, and mean Dice."""
         bands = pd.cut(self.scans["noise_hu"], NOISE_BANDS_HU)
-        grouped = self.scans.groupby(bands, observed=True)
-        return grouped.agg(scans=("seed", "size"), lesion_dice=("lesion_dice", "mean"), lung_dice=("lung_dice", "mean"))
+        return self.scans.groupby(bands, observed=True).agg(
+            scans=("seed", "size"), lesion_dice=("lesion_dice", "mean"), lung_dice=("lung_dice", "mean")
+        )
 
 
 def assess_volume(segmenter: Segmenter, seeds: Iterable[int]) -> Assessment:
     """Segment one simulated CT a seed: all noise levels, kernels and slice thicknesses, whole and cropped fields."""
-    scans, lesions = [], []
+    scans: list[dict[str, float | str | None]] = []
+    lesions: list[dict[str, float | str]] = []
     for seed in seeds:
         phantom, scanner = fresh_scan(seed)
         labels = segmenter(phantom.image).labels

@@ -88,7 +88,8 @@ def _start(
             return _inside(wish, size, lower, upper)
     overhang = np.minimum(size // 6, 12)
     ends = np.sort(np.stack([lower - overhang, upper + overhang - size]), axis=0)
-    return rng.integers(ends[0], ends[1] + 1)
+    start: Indices = rng.integers(ends[0], ends[1] + 1)
+    return start
 
 
 def _inside(wish: Indices, size: Indices, lower: Indices, upper: Indices) -> Indices:
