@@ -113,7 +113,7 @@ def known_alignment() -> type[KnownAlignment]:
 
 
 @pytest.fixture(scope="session")
-def make_segmentation() -> Callable[[Volume, Volume | None], Segmentation]:
+def make_segmentation() -> Callable[..., Segmentation]:
     return segmentation
 
 
