@@ -9,7 +9,7 @@ from trialscan.registration.scene import Scene
 
 _ITERATIONS = 100
 _FIRST_STEP = 2.0
-_LAST_STEP = 0.005
+_LAST_STEP = 0.01
 _SMALLEST_SIDE = 8
 
 

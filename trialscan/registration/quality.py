@@ -12,7 +12,7 @@ from trialscan.registration.candidate import Candidate, fade_padding
 from trialscan.registration.scene import INTENSITY_SCALE, Scene
 
 _WINDOW = 5
-_FLAT_VARIANCE = (0.002 * INTENSITY_SCALE) ** 2
+_TEXTURE = 0.02 * INTENSITY_SCALE
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,19 @@ def organ_dice(scene: Scene, transform: sitk.Transform) -> float | None:
 
 
 def local_correlation(first: NDArray[np.float32], second: NDArray[np.float32], region: NDArray[np.bool_]) -> float:
-    """Pearson's correlation in windows of five voxels, averaged over `region`; flat windows count as 0."""
+    """Pearson's correlation in windows of five voxels, averaged over the part of `region` where `first` has texture.
+
+    Where only `second` is flat it counts as 0; 0 where nothing has texture.
+    """
     a, b = first.astype(np.float64), second.astype(np.float64)
     mean_a, mean_b = _mean(a), _mean(b)
-    variances = (_mean(a * a) - mean_a**2) * (_mean(b * b) - mean_b**2)
-    covariance = _mean(a * b) - mean_a * mean_b
-    textured = region & (variances > _FLAT_VARIANCE**2)
+    variance_a, variance_b = _mean(a * a) - mean_a**2, _mean(b * b) - mean_b**2
+    textured = region & (variance_a > _TEXTURE**2)
     if not textured.any():
         return 0.0
-    return float((covariance[textured] / np.sqrt(variances[textured])).sum() / region.sum())
+    covariance = (_mean(a * b) - mean_a * mean_b)[textured]
+    spread = np.sqrt(variance_a[textured] * np.maximum(variance_b[textured], _TEXTURE**2 / 100))
+    return float((covariance / spread).mean())
 
 
 def _mean(array: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from trialscan.registration.quality import field_jacobian, warped
 from trialscan.registration.resemblance import mirrored_axis
 from trialscan.registration.residual import residual_lengths
 from trialscan.registration.scene import Scene, build_scene
-from trialscan.registration.verdict import DOUBTFUL_CORRELATION, judge
+from trialscan.registration.verdict import DOUBTFUL_CORRELATION, content_faults, judge, mirror_faults, organ_faults
 from trialscan.study.sections import RegistrationSettings
 
 UNLIKE_VOXELS = 0.6
@@ -96,8 +96,12 @@ def _alignment(
     if not scene.scale_free:
         quality |= {**_errors("inverse", back), **_errors("estimated", residual)}
     unlike = residual is not None and float(np.median(residual)) > UNLIKE_VOXELS * min(scene.fixed.GetSpacing())
-    doubtful = unlike or top.scores.correlation < DOUBTFUL_CORRELATION
-    status, notes = judge(quality, settings.limits, unlike, mirrored_axis(scene) if doubtful else None)
+    planar = scene.dimension == 2
+    doubtful = planar or unlike or top.scores.correlation < DOUBTFUL_CORRELATION
+    content = () if planar else content_faults(top.scores.correlation, unlike)
+    status, notes = judge(
+        [*mirror_faults(mirrored_axis(scene) if doubtful else None), *organ_faults(quality, settings.limits), *content]
+    )
     return Alignment(status, top.rung, top.engine, quality, top.rungs, transform, inverse, notes)
 
 

@@ -9,7 +9,7 @@ from trialscan.registration.scene import INTENSITY_SCALE, Scene
 
 _RADIUS = 4
 _SEARCH = 3
-_BLOCKS = 240
+_BLOCKS = 150
 _FEWEST_BLOCKS = 20
 _LEAST_PEAK = 0.6
 _LEAST_CONTRAST = 0.01 * INTENSITY_SCALE
