@@ -8,6 +8,9 @@ from trialscan.reports.words import plain, sentence, shortened
 _WORDS = {
     "alignment_review": "The alignment to baseline needs review; lesion names and the shared slice depend on it",
     "alignment_fail": "The scan could not be aligned to baseline; its lesions are not linked to earlier ones",
+    "spacing_unknown": "The picture carries no millimetres; sizes are in percent of the organ, not in millilitres",
+    "single_visit": "The patient has one visit only; there is no change to report",
+    "no_baseline": "The patient has no baseline visit as the protocol defines it; change is not given",
     "outside_visit_window": "The scan lies outside the visit's window in the protocol",
     "slice_thickness": "The slices are thicker than the protocol allows; small lesions may be lost",
     "organ_small": "The organ is smaller than the protocol's limit; the scan or its outline may be incomplete",
