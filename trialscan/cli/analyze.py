@@ -9,6 +9,7 @@ import click
 import pandas as pd
 
 from trialscan.errors import StatisticsError, UsageError
+from trialscan.pipeline.stages.tabulate import endpoint_measures
 from trialscan.pipeline.tables import parameters, write_table
 from trialscan.statistics import AnalysisPlan, ArmComparison, EndpointPlan, analysis_from, compare_arms, plan_from
 from trialscan.statistics.long_table import DAYS_PER_UNIT, parameter_code
@@ -57,10 +58,8 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _by_protocol(data: pd.DataFrame, name: str) -> ArmComparison:
     protocol = load_protocol(name)
-    endpoints = protocol.endpoints
-    measures = [each.measure for each in (endpoints.primary, *endpoints.secondary)]
-    codes = {parameter.measure: parameter.code for parameter in parameters(measures)}
-    return compare_arms(data, plan_from(endpoints, protocol.analysis, codes))
+    codes = {parameter.measure: parameter.code for parameter in parameters(endpoint_measures(protocol))}
+    return compare_arms(data, plan_from(protocol.endpoints, protocol.analysis, codes))
 
 
 def _by_flags(data: pd.DataFrame, flags: Mapping[str, Any]) -> ArmComparison:

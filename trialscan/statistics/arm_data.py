@@ -118,7 +118,12 @@ def endpoint_data(table: pd.DataFrame, name: str, endpoint: EndpointPlan) -> End
 
 
 def with_covariates(records: pd.DataFrame, names: tuple[str, ...]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The records of patients whose covariates are all known, and who was left out for which."""
+    """The records of patients whose covariates are all known, and who was left out for which.
+
+    Raises
+    ------
+    StatisticsError : nobody's are.
+    """
     left_out = {}
     keep = np.ones(len(records), dtype=bool)
     for name in names:
@@ -126,6 +131,10 @@ def with_covariates(records: pd.DataFrame, names: tuple[str, ...]) -> tuple[pd.D
         if absent.any():
             left_out[f"patients without {name}"] = counted(records["USUBJID"][absent])
             keep &= ~records["USUBJID"].isin(records["USUBJID"][absent]).to_numpy()
+    if len(records) and not keep.any():
+        raise StatisticsError(
+            "covariates", f"no patient has {' and '.join(names)}", "patients whose covariates are known"
+        )
     return records[keep].reset_index(drop=True), left_out
 
 

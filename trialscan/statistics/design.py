@@ -80,8 +80,8 @@ def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str) -
     frame, dropped = _with_outcome(_sorted_frame(data, parsed, patient, (time,)), parsed)
     _refuse_missing(frame, (*parsed.model_columns, time), patient)
     labels = [f"patient {who}, {time} {when:.15g}" for who, when in zip(frame[patient], frame[time], strict=True)]
-    cross = _cross_design(parsed, frame, labels, time)
     refuse_duplicates(labels, "patient and time")
+    cross = _cross_design(parsed, frame, labels, time)
     patients, first_row = np.unique(frame[patient].to_numpy(dtype=str), return_index=True)
     if len(patients) < 2:
         raise StatisticsError("data", f"{len(patients)} patient with an outcome", "at least 2 patients")

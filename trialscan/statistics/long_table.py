@@ -41,11 +41,7 @@ def analysis_from(
     StatisticsError : an unknown column, unit or baseline; a covariate whose name in capitals is already taken.
     """
     require_columns(data, (outcome, arm, visit, patient, time, *covariates), "table")
-    if time_unit not in DAYS_PER_UNIT:
-        raise StatisticsError("time unit", repr(time_unit), f"one of {', '.join(DAYS_PER_UNIT)}")
-    taken = [name for name in covariates if name.upper() in REQUIRED]
-    if taken:
-        raise StatisticsError("covariates", f"{listed(taken)} is a column of the analysis table", "another name")
+    _refuse_misnamed(time_unit, covariates)
     table = data.reset_index(drop=True)
     visits = text_column(table[visit])
     days = numeric_column(table, time) * DAYS_PER_UNIT[time_unit]
@@ -53,21 +49,30 @@ def analysis_from(
     values = pd.Series(numeric_column(table, outcome))
     who = text_column(table[patient])
     flag, base = _baseline(table, visits, who, values, order[0] if baseline is None and order else baseline)
-    columns = {
-        "USUBJID": who,
-        "TRT01P": text_column(table[arm]),
-        "PARAMCD": parameter_code(outcome),
-        "PARAM": outcome,
-        "AVISIT": visits,
-        "AVISITN": visits.map({name: number for number, name in enumerate(order)}),
-        "ADY": days,
-        "AVAL": values,
-        "BASE": base,
-        "ABLFL": np.where(flag, "Y", ""),
-        "ANL01FL": np.where(values.notna(), "Y", ""),
-        **{name.upper(): table[name] for name in covariates},
-    }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(
+        {
+            "USUBJID": who,
+            "TRT01P": text_column(table[arm]),
+            "PARAMCD": parameter_code(outcome),
+            "PARAM": outcome,
+            "AVISIT": visits,
+            "AVISITN": visits.map({name: number for number, name in enumerate(order)}),
+            "ADY": days,
+            "AVAL": values,
+            "BASE": base,
+            "ABLFL": np.where(flag, "Y", ""),
+            "ANL01FL": np.where(values.notna(), "Y", ""),
+            **{name.upper(): table[name] for name in covariates},
+        }
+    )
+
+
+def _refuse_misnamed(time_unit: str, covariates: tuple[str, ...]) -> None:
+    if time_unit not in DAYS_PER_UNIT:
+        raise StatisticsError("time unit", repr(time_unit), f"one of {', '.join(DAYS_PER_UNIT)}")
+    taken = [name for name in covariates if name.upper() in REQUIRED]
+    if taken:
+        raise StatisticsError("covariates", f"{listed(taken)} is a column of the analysis table", "another name")
 
 
 def _order(visits: "pd.Series[str]", days: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> list[str]:
