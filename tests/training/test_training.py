@@ -102,7 +102,7 @@ def test_volume_patches_stay_in_range_and_depend_on_the_seed_alone():
 def test_without_changes_a_volume_patch_keeps_intensity_and_labels_together():
     plain = {
         "zoom": (1.0, 1.0), "one_lung": 0, "field_cut": 0, "offset_hu": 0, "gain": 0, "lung_offset_hu": 0,
-        "flips": (0, 0, 0), "noise_hu": (0, 0), "blur": 0, "thick_slices": 0,
+        "emphysema": 0, "flips": (0, 0, 0), "noise_hu": (0, 0), "blur": 0, "thick_slices": 0,
     }  # fmt: skip
     image, labels = volume_patch(ball(), config(volume=plain), np.random.default_rng(0))
     hu = (image[0] + 1) * 812 - 1024

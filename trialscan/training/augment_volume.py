@@ -11,7 +11,7 @@ from trialscan.training.config import Span, TrainingConfig, VolumeAugmentation
 
 Indices = NDArray[np.int64]
 _AIR_HU = -1024.0
-_LESION = 2
+_LUNG, _LESION = 1, 2
 
 
 def volume_patch(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -50,13 +50,9 @@ def _crop(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple
         image[target] = case.image[source]
         labels[target] = case.labels[source]
     zoomed = resample_image(torch.from_numpy(image), config.patch)
-    picked = np.ix_(*(_nearest(n, m) for n, m in zip(size, config.patch, strict=True)))
-    return zoomed.contiguous(), torch.from_numpy(labels[picked].astype(np.int64))
-
-
-def _nearest(source: int, target: int) -> Indices:
-    """Index of the source voxel that holds each target voxel's centre."""
-    return ((np.arange(target) + 0.5) * source / target).astype(np.int64)
+    classes = torch.arange(len(config.labels), dtype=torch.uint8)[:, None, None, None]
+    shares = resample_image((torch.from_numpy(labels)[None] == classes).float(), config.patch)
+    return zoomed.contiguous(), shares.argmax(0)
 
 
 def _region(case: Case, settings: VolumeAugmentation, rng: np.random.Generator) -> tuple[Indices, Indices]:
@@ -111,6 +107,8 @@ def _change_intensity(image: Tensor, labels: Tensor, settings: VolumeAugmentatio
     lung_offset = rng.uniform(-1, 1) * settings.lung_offset_hu
     weights = torch.tensor([0.0, 1.0] + [0.5] * 8)
     image = image + lung_offset * weights[labels]
+    if rng.random() < settings.emphysema:
+        image = image - _draw(settings.emphysema_hu, rng) * _patches(image.shape, rng) * (labels == _LUNG)
     gain = 1 + rng.uniform(-1, 1) * settings.gain
     image = (image.clamp(min=_AIR_HU) - _AIR_HU) * gain + _AIR_HU + rng.uniform(-1, 1) * settings.offset_hu
     if rng.random() < settings.thick_slices:
@@ -122,6 +120,12 @@ def _change_intensity(image: Tensor, labels: Tensor, settings: VolumeAugmentatio
         grain = smooth(grain, float(rng.uniform(0.4, 1.0)))
         grain = grain / grain.std()
     return image + grain * _draw(settings.noise_hu, rng) * float(rng.random())
+
+
+def _patches(shape: torch.Size, rng: np.random.Generator) -> Tensor:
+    """A smooth random field of 0 … 1 that is 0 over about half of the patch: where lung tissue is lost."""
+    coarse = torch.from_numpy(rng.uniform(-1, 1, rng.integers(3, 9, 3)).astype(np.float32))
+    return resample_image(coarse, shape).mul(2).clamp(0, 1)
 
 
 def _thicken(image: Tensor, factor: float, axis: int) -> Tensor:

@@ -39,6 +39,8 @@ class VolumeAugmentation(Section):
     offset_hu: float = 30.0
     gain: float = 0.05
     lung_offset_hu: float = 35.0
+    emphysema: Probability = 0.35
+    emphysema_hu: Span = (40.0, 180.0)
     flips: tuple[Probability, Probability, Probability] = (0.5, 0.1, 0.1)
     noise_hu: Span = (0.0, 45.0)
     correlated_noise: Probability = 0.35
