@@ -9,7 +9,7 @@ from trialscan.cli.progress import Progress, print_preview, print_summary
 from trialscan.pipeline.run import RunRequest, preview_trial, run_trial
 
 
-class Shard(click.ParamType):
+class Shard(click.ParamType[tuple[int, int]]):
     """`I/N`: the I-th of N equal parts."""
 
     name = "I/N"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from trialscan.audit import digest_bytes, digest_file
 from trialscan.errors import UsageError
@@ -119,10 +120,10 @@ def _model(protocol: Protocol, source: Path, study: Study) -> Model | None:
     return Model(bundle, digest_file(bundle / "models" / "model.safetensors")) if bundle else None
 
 
-def _device_kind(device: str) -> str:
+def _device_kind(device: str) -> Literal["cpu", "cuda"]:
     from trialscan.segmentation import choose_device  # noqa: PLC0415 - loads torch, which most commands do without
 
-    return str(choose_device(device).type)
+    return "cuda" if choose_device(device).type == "cuda" else "cpu"
 
 
 def _plan(request: RunRequest, setting: Setting) -> list[Task]:

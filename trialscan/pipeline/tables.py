@@ -143,8 +143,7 @@ def analysis_table(scans: pd.DataFrame, sources: AnalysisSources) -> pd.DataFram
 
 
 def _parameter_rows(scans: pd.DataFrame, parameter: Parameter, sources: AnalysisSources) -> pd.DataFrame:
-    value = scans[parameter.measure].astype("Float64").to_numpy("float64", na_value=float("nan"))
-    value = pd.Series(value, index=scans.index)
+    value = scans[parameter.measure].astype("Float64").astype("float64")
     baseline = scans["is_baseline"].fillna(value=False).astype(bool)
     base = scans["patient_id"].map(dict(zip(scans.loc[baseline, "patient_id"], value[baseline], strict=True)))
     change = (value - base.astype("float64")).where(~baseline)
@@ -182,9 +181,7 @@ def write_table(table: pd.DataFrame, stem: Path) -> list[Path]:
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame([{name: row.get(name) for name in columns} for row in rows], columns=list(columns))
-    for name in columns:
-        table[name] = table[name].astype(_column_type(name))
-    return table
+    return table.astype({name: _column_type(name) for name in columns})
 
 
 def _column_type(name: str) -> str:
