@@ -13,19 +13,17 @@ from trialscan.registration.scene import Scene
 
 MIRROR_MARGIN = 0.1
 _COARSER = 2
-_SMALLEST_SIDE = 16
+_COARSEN_FROM = 48
 
 
 def mirrored_axis(scene: Scene) -> int | None:
     """The axis of the follow-up's grid along which a mirrored follow-up fits clearly better; None when none does.
 
-    Compares affine fits, on a grid twice as coarse, that start straight and mirrored about the organ's centroid, by
-    organ Dice and local correlation.
+    Compares affine fits that start straight and mirrored about the organ's centroid, by organ Dice and local
+    correlation; large images are halved for it.
     """
-    if min(scene.fixed.GetSize()) < _COARSER * _SMALLEST_SIDE:
-        return None
-    coarse = _coarser(scene)
-    scores = [_fit(coarse, axis) for axis in (None, *range(scene.dimension))]
+    quick = _coarser(scene) if min(scene.fixed.GetSize()) >= _COARSEN_FROM else scene
+    scores = [_fit(quick, axis) for axis in (None, *range(scene.dimension))]
     best = int(np.argmax(scores))
     return best - 1 if best > 0 and scores[best] > scores[0] + MIRROR_MARGIN else None
 

@@ -1,0 +1,114 @@
+"""What cannot be aligned ends in a named status or a clear error, never in silence."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from trialscan.errors import RegistrationError
+from trialscan.imaging import Units, Volume, affine_from
+from trialscan.registration import Alignment, register
+from trialscan.study.sections import RegistrationSettings
+
+SETTINGS = RegistrationSettings(spacing_mm=4.0, method="affine")
+
+
+def align(pair, **changes) -> Alignment:
+    pair = replace(pair, **changes)
+    return register(
+        pair.fixed, pair.moving, fixed_mask=pair.fixed_mask, moving_mask=pair.moving_mask, settings=SETTINGS
+    )
+
+
+def flipped(volume: Volume, axis: int) -> Volume:
+    return volume.with_array(np.ascontiguousarray(np.flip(volume.array, axis)))
+
+
+def test_an_empty_mask_fails_by_name(rigid_pair):
+    empty = rigid_pair.moving_mask.with_array(np.zeros_like(rigid_pair.moving_mask.array))
+    found = align(rigid_pair, moving_mask=empty)
+    assert (found.status, found.notes) == ("fail", ("the organ mask of the follow-up is empty",))
+    assert set(found.quality.values()) == {None}
+
+
+def test_an_image_without_contrast_fails_by_name(rigid_pair):
+    flat = rigid_pair.fixed.with_array(np.zeros_like(rigid_pair.fixed.array))
+    found = align(rigid_pair, fixed=flat)
+    assert (found.status, found.notes) == ("fail", ("the baseline holds no contrast",))
+
+
+def test_the_same_image_twice_is_for_review(rigid_pair):
+    found = align(rigid_pair, moving=rigid_pair.fixed, moving_mask=rigid_pair.fixed_mask)
+    assert (found.status, found.notes) == ("review", ("the follow-up is the baseline's very image",))
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_mirrored_scan_fails_and_is_called_mirrored(rigid_pair, axis):
+    moving, mask = (flipped(volume, axis) for volume in (rigid_pair.moving, rigid_pair.moving_mask))
+    found = align(rigid_pair, moving=moving, moving_mask=mask)
+    assert found.status == "fail"
+    assert found.notes[0] == f"the follow-up looks mirrored along its {'ijk'[axis]} axis"
+
+
+def test_another_patients_scan_fails(stranger_pair):
+    found = align(stranger_pair)
+    assert found.status == "fail"
+    assert any("same patient?" in note for note in found.notes)
+
+
+def test_half_an_organ_is_for_review_or_fails(rigid_pair):
+    half = rigid_pair.moving_mask.array.copy()
+    half[21:] = 0
+    found = align(rigid_pair, moving_mask=rigid_pair.moving_mask.with_array(half))
+    assert found.status in {"review", "fail"}
+    assert any("size changed" in note for note in found.notes)
+
+
+def test_a_cropped_followup_tells_what_it_does_not_show(rigid_pair):
+    cut = slice(None), slice(None), slice(0, 20)
+    moving, mask = (
+        Volume(np.ascontiguousarray(volume.array[cut]), volume.affine, volume.units)
+        for volume in (rigid_pair.moving, rigid_pair.moving_mask)
+    )
+    found = align(rigid_pair, moving=moving, moving_mask=mask)
+    assert found.status in {"review", "fail"}
+    assert found.quality["overlap_percent"] < 95
+
+
+def test_planar_against_volume_names_both(rigid_pair, planar_pair):
+    with pytest.raises(RegistrationError, match=r"planar image of shape .* a volume of shape"):
+        align(rigid_pair, fixed=replace(planar_pair.fixed, units=Units.HU), fixed_mask=None)
+
+
+def test_other_units_are_refused(rigid_pair):
+    with pytest.raises(RegistrationError, match="baseline in HU, follow-up in SUV"):
+        align(rigid_pair, moving=replace(rigid_pair.moving, units=Units.SUV))
+
+
+def test_a_mask_on_another_grid_is_refused(rigid_pair):
+    stray = replace(rigid_pair.fixed_mask, affine=affine_from((4.0, 4.0, 4.0)))
+    with pytest.raises(RegistrationError, match="organ mask of the baseline"):
+        align(rigid_pair, fixed_mask=stray)
+
+
+@pytest.mark.parametrize("slices", [2, 5])
+def test_a_stack_of_few_slices_ends_in_a_status(rigid_pair, slices):
+    def few(volume: Volume) -> Volume:
+        return Volume(np.ascontiguousarray(volume.array[:, :, 20 : 20 + slices]), volume.affine, volume.units)
+
+    found = register(
+        few(rigid_pair.fixed),
+        few(rigid_pair.moving),
+        fixed_mask=few(rigid_pair.fixed_mask),
+        moving_mask=few(rigid_pair.moving_mask),
+        settings=RegistrationSettings(spacing_mm=4.0),
+    )
+    assert found.status in {"pass", "review", "fail"}
+    assert np.isfinite(found.to_followup(np.zeros((1, 3)))).all()
+
+
+@pytest.mark.parametrize("points", [np.zeros(3), np.zeros((2, 2)), np.full((1, 3), np.nan)])
+def test_points_of_another_shape_are_refused(rigid_pair, points):
+    found = align(rigid_pair)
+    with pytest.raises(RegistrationError, match="points"):
+        found.to_followup(points)
