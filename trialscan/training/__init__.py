@@ -6,7 +6,7 @@ from trialscan.training.augment_volume import volume_patch
 from trialscan.training.cases import Case, load_case, save_case
 from trialscan.training.config import TrainingConfig, load_config
 from trialscan.training.export import write_bundle
-from trialscan.training.loop import average_weights, train
+from trialscan.training.loop import average_weights, mean_weights, train
 from trialscan.training.phantoms import load_cases, make_cases
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "load_cases",
     "load_config",
     "make_cases",
+    "mean_weights",
     "planar_patch",
     "save_case",
     "train",

@@ -9,10 +9,10 @@ from trialscan.segmentation import load_bundle
 from trialscan.training import (
     assess_planar,
     assess_volume,
-    average_weights,
     load_cases,
     load_config,
     make_cases,
+    mean_weights,
     planar_patch,
     train,
     volume_patch,
@@ -44,26 +44,38 @@ def data(config: Path, data: Path, jobs: int) -> None:
 @_CONFIG
 @click.option("--data", required=True, type=_FOLDER, help="The cases that `data` made.")
 @click.option("--out", required=True, type=_FOLDER, help="Checkpoint and log; a checkpoint there is resumed.")
-@click.option("--start-from", type=click.Path(exists=True, path_type=Path), help="A checkpoint to take weights from.")
+@click.option(
+    "--start-from",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint to take weights from; of several, their mean.",
+)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
-def fit(config: Path, data: Path, out: Path, start_from: Path | None, threads: int) -> None:
+def fit(config: Path, data: Path, out: Path, start_from: tuple[Path, ...], threads: int) -> None:
     """Fit the network."""
     torch.set_num_threads(threads)
     settings = load_config(config)
     cases = load_cases(sorted(data.glob("case_*.npz")))
     sampler = planar_patch if settings.kind == "planar" else volume_patch
-    weights = average_weights(start_from) if start_from else None
+    weights = mean_weights(start_from) if start_from else None
     click.echo(f"checkpoint: {train(settings, cases, sampler, out, start_from=weights)}")
 
 
 @main.command()
 @_CONFIG
-@click.option("--checkpoint", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    required=True,
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of several, the mean of their weights is written.",
+)
 @click.option("--bundle", required=True, type=_FOLDER, help="The bundle's folder.")
 @click.option("--version", required=True, help="The model's version.")
-def export(config: Path, checkpoint: Path, bundle: Path, version: str) -> None:
-    """Write the averaged weights of a checkpoint as a bundle."""
-    digest = write_bundle(load_config(config), average_weights(checkpoint), bundle, version)
+def export(config: Path, checkpoints: tuple[Path, ...], bundle: Path, version: str) -> None:
+    """Write the averaged weights of one or several runs as a bundle."""
+    digest = write_bundle(load_config(config), mean_weights(checkpoints), bundle, version)
     click.echo(f"weights sha256 {digest}")
 
 

@@ -87,7 +87,6 @@ def _channel(count: int, shape: list[int], value_range: list[float], meaning: di
 def _inference(config: TrainingConfig) -> dict[str, Any]:
     """MONAI's keys. trialscan reads `network_def` alone; the expressions serve `python -m monai.bundle run`."""
     planar = config.kind == "planar"
-    window = list(config.window or (config.patch[:2] if planar else config.patch))
     return {
         "imports": ["$import glob", "$import os", "$from safetensors.torch import load_file"],
         "bundle_root": ".",
@@ -105,15 +104,7 @@ def _inference(config: TrainingConfig) -> dict[str, Any]:
         },
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "shuffle": False},
-        "inferer": {
-            "_target_": "SlidingWindowInferer",
-            "roi_size": window,
-            "sw_batch_size": 1,
-            "overlap": config.overlap,
-            "mode": "gaussian",
-            "padding_mode": "constant",
-            "cval": -1.0,
-        },
+        "inferer": {"_target_": "SimpleInferer"},
         "postprocessing": {
             "_target_": "Compose",
             "transforms": [
@@ -148,7 +139,7 @@ def _volume_preparation(config: TrainingConfig) -> list[dict[str, Any]]:
     return [
         {"_target_": "LoadImaged", "keys": "image"},
         {"_target_": "EnsureChannelFirstd", "keys": "image"},
-        {"_target_": "Orientationd", "keys": "image", "axcodes": "LPS"},
+        {"_target_": "Orientationd", "keys": "image", "axcodes": "LPS", "labels": None},
         {
             "_target_": "ScaleIntensityRanged",
             "keys": "image",
@@ -159,6 +150,7 @@ def _volume_preparation(config: TrainingConfig) -> list[dict[str, Any]]:
             "clip": True,
         },
         {"_target_": "Spacingd", "keys": "image", "pixdim": list(config.spacing_mm or ()), "mode": "bilinear"},
+        {"_target_": "DivisiblePadd", "keys": "image", "k": 16, "constant_values": -1},
     ]
 
 

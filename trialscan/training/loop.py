@@ -1,7 +1,7 @@
 """The training loop: deterministic by step, so that a killed run resumes to the same weights."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,3 +161,9 @@ def _save(state: dict[str, Any], path: Path) -> None:
     partial = path.with_suffix(".part")
     torch.save(state, partial)
     partial.replace(path)
+
+
+def mean_weights(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of the averaged weights of runs that set out from the same weights (Wortsman et al., ICML 2022)."""
+    runs = [average_weights(path) for path in checkpoints]
+    return {name: torch.stack([run[name] for run in runs]).mean(0) for name in runs[0]}
