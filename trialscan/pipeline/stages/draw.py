@@ -12,6 +12,7 @@ from trialscan.study import Patient
 VERSION = 1
 _TABLES = "tabulate trial"
 _COMPARISON = "analyse trial"
+_TRIAL_PDF = "report trial.pdf"
 
 
 def patient_report_task(setting: Setting, patient: Patient) -> Task:
@@ -26,7 +27,7 @@ def trial_report_tasks(setting: Setting) -> list[Task]:
     return [
         _task("figures", "trial", _draw_figures, setting, needs=(_TABLES, _COMPARISON)),
         _task("report", "trial.pdf", _draw_trial, setting, needs=(_TABLES, _COMPARISON), after=("figures trial",)),
-        _task("index", "trial", _draw_index, setting, needs=(_TABLES, "figures trial"), after=reports),
+        _task("index", "trial", _draw_index, setting, needs=(_TABLES, "figures trial"), after=(*reports, _TRIAL_PDF)),
     ]
 
 
