@@ -6,7 +6,7 @@ import torch
 
 from trialscan.imaging import Reorientation, Units, Volume, affine_from
 from trialscan.segmentation import load_bundle
-from trialscan.segmentation.cleaning import drop_small_pieces
+from trialscan.segmentation.cleaning import drop_small_pieces, drop_uncertain_lesions
 from trialscan.segmentation.preparation import equalise, prepare_planar, prepare_volume
 from trialscan.segmentation.resampling import axis_weights, resample_image, target_shape
 
@@ -110,3 +110,15 @@ def test_small_pieces_are_given_back_to_the_background():
     assert cleaned.argmax(0)[10, 3, 3] == 0
     assert cleaned.argmax(0)[:6].all()
     assert drop_small_pieces(probabilities, 0.0) is probabilities
+
+
+def test_lesions_that_are_certain_nowhere_are_taken_back():
+    probabilities = torch.zeros(4, 12, 4, 4)
+    probabilities[1] = 0.9
+    probabilities[:, 2:4] = torch.tensor([0.0, 0.3, 0.4, 0.3])[:, None, None, None]
+    probabilities[:, 7:9] = torch.tensor([0.0, 0.3, 0.4, 0.3])[:, None, None, None]
+    probabilities[:, 8, 1, 1] = torch.tensor([0.0, 0.01, 0.6, 0.39])
+    found = drop_uncertain_lesions(probabilities, [2, 3], 0.95).argmax(0)
+    assert (found[2:4] == 1).all()
+    assert (found[7:9] == 2).all()
+    assert drop_uncertain_lesions(probabilities, [2, 3], 0.0) is probabilities

@@ -1,16 +1,20 @@
 """The figures of a model's card."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from trialscan.imaging import Units, Volume
 from trialscan.phantom import Phantom
-from trialscan.segmentation import LabelMap, ModelIdentity
-from trialscan.training import assess_planar, assess_volume
+from trialscan.segmentation import LabelMap, ModelIdentity, load_bundle
+from trialscan.training import assess_planar, assess_volume, load_config, write_bundle
 from trialscan.training.assessment import fresh_scan
+from trialscan.training.calibration import lesion_shift, shift_logits
 from trialscan.training.phantoms import merged_labels, volume_case
 
 SEED = 990_012
+MODELS = Path(__file__).resolve().parents[2] / "protocols" / "models"
 
 
 class Knowing:
@@ -64,3 +68,14 @@ def test_radiographs_get_a_row_each():
 
     rows = assess_planar(Blank(), [990_001])
     assert rows["lung_dice"].tolist() == [0.0]
+
+
+def test_calibration_finds_the_shift_that_restores_the_volume(tmp_path):
+    config = load_config(MODELS / "thorax_ct" / "training.yaml")
+    shipped = load_bundle(MODELS / "thorax_ct", "cpu")
+    weights = dict(shipped.network.state_dict())
+    lowered = shift_logits(weights, shipped.network, [2, 3], -0.8)
+    write_bundle(config, lowered, tmp_path / "lowered", "0")
+    seeds = [990_003]
+    expected = lesion_shift(shipped, seeds) + 0.8
+    assert lesion_shift(load_bundle(tmp_path / "lowered", "cpu"), seeds) == pytest.approx(expected, abs=0.06)

@@ -1,4 +1,6 @@
-"""The one cleaning step: pieces of foreground far smaller than the largest are no organ."""
+"""Cleaning: pieces of foreground far smaller than the largest are no organ; lesions nobody is sure of are none."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,3 +30,27 @@ def drop_small_pieces(probabilities: Tensor, min_share: float) -> Tensor:
     background = torch.zeros_like(probabilities)
     background[0] = 1.0
     return torch.where(mask, background, probabilities)
+
+
+def drop_uncertain_lesions(probabilities: Tensor, labels: Sequence[int], min_peak: float) -> Tensor:
+    """Take back lesions in which no voxel is certain.
+
+    Parameters
+    ----------
+    probabilities : (classes, i, j, k).
+    labels : the lesion labels; voxels whose most probable label is among them form face-connected lesions.
+    min_peak : a lesion whose summed lesion probability reaches this nowhere loses it: its voxels fall to the most
+        probable other label.
+    """
+    if min_peak <= 0 or not labels:
+        return probabilities
+    chosen = list(labels)
+    lesion = torch.isin(probabilities.argmax(dim=0), torch.tensor(chosen, device=probabilities.device))
+    pieces, count = ndimage.label(lesion.cpu().numpy())
+    if count == 0:
+        return probabilities
+    peak = ndimage.maximum(probabilities[chosen].sum(dim=0).cpu().numpy(), pieces, np.arange(1, count + 1))
+    uncertain = np.concatenate([[False], np.asarray(peak) < min_peak])
+    kept = probabilities.clone()
+    kept[chosen] = kept[chosen].masked_fill(torch.from_numpy(uncertain[pieces]).to(probabilities.device), 0.0)
+    return kept

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trialscan.imaging import Reorientation, Units, Volume
-from trialscan.segmentation.cleaning import drop_small_pieces
+from trialscan.segmentation.cleaning import drop_small_pieces, drop_uncertain_lesions
 from trialscan.segmentation.contract import LabelMap
 from trialscan.segmentation.preparation import planar_shape, prepare_planar, prepare_volume, square_window
 from trialscan.segmentation.resampling import axis_weights, resample_image
@@ -23,8 +23,7 @@ def infer_volume(volume: Volume, network: nn.Module, spec: ModelSpecification, d
     turned = turn.apply(volume)
     image = prepare_volume(turned, spec, device)
     probabilities = _probabilities(image, network, spec)[0]
-    probabilities = drop_small_pieces(probabilities, spec.min_component_share)
-    labels, confidence = _on_native_grid(probabilities, turned.shape)
+    labels, confidence = _on_native_grid(_cleaned(probabilities, spec), turned.shape)
     return LabelMap(volume.with_array(turn.undo(labels), Units.LABEL), confidence)
 
 
@@ -34,8 +33,7 @@ def infer_planar(volume: Volume, network: nn.Module, spec: ModelSpecification, d
     probabilities = _probabilities(image, network, spec)[0]
     size = image.shape[-1]
     inside = probabilities[(slice(None), *square_window(planar_shape(volume.shape, size), size))]
-    cleaned = drop_small_pieces(inside[..., None], spec.min_component_share)
-    labels, confidence = _on_native_grid(cleaned, volume.shape)
+    labels, confidence = _on_native_grid(_cleaned(inside[..., None], spec), volume.shape)
     return LabelMap(volume.with_array(labels, Units.LABEL), confidence)
 
 
@@ -51,6 +49,11 @@ def _probabilities(image: Tensor, network: nn.Module, spec: ModelSpecification) 
     with torch.inference_mode():
         logits: Tensor = inferer(image, network)
         return logits.softmax(dim=1)
+
+
+def _cleaned(probabilities: Tensor, spec: ModelSpecification) -> Tensor:
+    whole = drop_small_pieces(probabilities, spec.min_component_share)
+    return drop_uncertain_lesions(whole, spec.lesion_labels, spec.min_lesion_peak)
 
 
 def _on_native_grid(probabilities: Tensor, shape: tuple[int, int, int]) -> tuple[NDArray[np.uint8], dict[int, float]]:

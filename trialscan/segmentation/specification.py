@@ -20,6 +20,8 @@ class ModelSpecification(BaseModel):
     intensity_range : values are limited to it and scaled to -1 … 1 (volumes only).
     window : voxels of the sliding window; windows share the `overlap` fraction of their length.
     min_component_share : pieces of foreground smaller than this share of the largest piece are dropped.
+    lesion_labels, min_lesion_peak : lesions in which the probability of these labels together nowhere reaches the peak
+        are dropped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +35,8 @@ class ModelSpecification(BaseModel):
     window: tuple[Count, ...]
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
     min_component_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    lesion_labels: tuple[Count, ...] = ()
+    min_lesion_peak: Annotated[float, Field(ge=0, le=1)] = 0.0
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
     @model_validator(mode="after")
@@ -45,6 +49,8 @@ class ModelSpecification(BaseModel):
             raise ValueError("intensity_range must rise")
         if sorted(self.labels) != list(range(len(self.labels))) or len(self.labels) < 2:
             raise ValueError("labels must be 0 (background), 1, 2, …")
+        if not set(self.lesion_labels) <= set(self.labels):
+            raise ValueError("lesion_labels must be among the labels")
         return self
 
 

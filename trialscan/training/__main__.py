@@ -18,8 +18,10 @@ from trialscan.training import (
     volume_patch,
     write_bundle,
 )
+from trialscan.training.calibration import lesion_shift, shift_logits
 
 _CONFIG = click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_CALIBRATION_SCANS = 16
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -73,9 +75,24 @@ def fit(config: Path, data: Path, out: Path, start_from: tuple[Path, ...], threa
 )
 @click.option("--bundle", required=True, type=_FOLDER, help="The bundle's folder.")
 @click.option("--version", required=True, help="The model's version.")
-def export(config: Path, checkpoints: tuple[Path, ...], bundle: Path, version: str) -> None:
+@click.option("--calibration-seed", type=int, help="First of 16 seeds to calibrate lesion volume on.")
+def export(
+    config: Path,
+    checkpoints: tuple[Path, ...],
+    bundle: Path,
+    version: str,
+    calibration_seed: int | None,
+) -> None:
     """Write the averaged weights of one or several runs as a bundle."""
-    digest = write_bundle(load_config(config), mean_weights(checkpoints), bundle, version)
+    settings = load_config(config)
+    weights = mean_weights(checkpoints)
+    digest = write_bundle(settings, weights, bundle, version)
+    if calibration_seed is not None:
+        segmenter = load_bundle(bundle)
+        shift = lesion_shift(segmenter, range(calibration_seed, calibration_seed + _CALIBRATION_SCANS))
+        lesions = [label for label in settings.labels if label >= 2]
+        digest = write_bundle(settings, shift_logits(weights, segmenter.network, lesions, shift), bundle, version)
+        click.echo(f"lesion logits shifted by {shift:+.2f}")
     click.echo(f"weights sha256 {digest}")
 
 

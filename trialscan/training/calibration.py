@@ -57,7 +57,8 @@ def _ratios(segmenter: BundleSegmenter, seed: int) -> NDArray[np.float64] | None
     voxel_ml = phantom.image.array.size * phantom.image.voxel_ml / margin.numel()
     ordered = np.sort(margin.cpu().numpy().ravel())
     found = ordered.size - np.searchsorted(ordered, -_SHIFTS, side="right")
-    return found * voxel_ml / truth_ml
+    ratio: NDArray[np.float64] = found * (voxel_ml / truth_ml)
+    return ratio
 
 
 def _padding(image: Tensor, step: int = 16) -> list[int]:

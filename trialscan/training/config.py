@@ -71,7 +71,8 @@ class TrainingConfig(Section):
 
     `network` is MONAI's `network_def`. `patch` is in voxels of the model's grid, planar models have k = 1.
     Inference slides a `window` (None takes the patch) with `overlap` and drops pieces of foreground below
-    `min_component_share` of the largest. `spacing_mm` is None for planar models, which see `planar_size` pixels
+    `min_component_share` of the largest and lesions (labels from 2 on) whose probability stays below
+    `min_lesion_peak`. `spacing_mm` is None for planar models, which see `planar_size` pixels
     along the longer side.
     """
 
@@ -86,6 +87,7 @@ class TrainingConfig(Section):
     window: tuple[int, ...] | None = None
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
     min_component_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    min_lesion_peak: Probability = 0.0
     batch: Annotated[int, Field(ge=1)] = 1
     steps: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

@@ -66,6 +66,8 @@ def _metadata(config: TrainingConfig, digest: str, version: str) -> dict[str, An
             "window": shape if config.window is None else config.window,
             "overlap": config.overlap,
             "min_component_share": config.min_component_share,
+            "lesion_labels": [label for label in sorted(config.labels) if label >= 2],
+            "min_lesion_peak": config.min_lesion_peak,
             "weights_sha256": digest,
         },
     }
