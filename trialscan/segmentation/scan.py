@@ -50,7 +50,6 @@ def segment_scan(
     Parameters
     ----------
     volume : the scan.
-    settings : the protocol's section.
     segmenter : the model; not called when both masks are given, and may then be None.
     organ_mask, lesion_mask : a reader's, on the scan's grid; they replace the model's.
 
@@ -72,8 +71,7 @@ def segment_scan(
     model_organ = _model_organ(answer, settings)
     organ = organ_mask if organ_mask is not None else model_organ
     masks = Masks(volume, organ, lesions, model_organ if organ_mask is not None else None)
-    confidence = _lesion_confidence(answer, settings) if lesion_mask is None else None
-    quality = measure_quality(masks, confidence)
+    quality = measure_quality(masks, _lesion_confidence(answer, settings) if lesion_mask is None else None)
     return Segmentation(
         organ=organ,
         lesions=lesions,

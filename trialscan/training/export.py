@@ -107,22 +107,7 @@ def _inference(config: TrainingConfig) -> dict[str, Any]:
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "shuffle": False},
         "inferer": {"_target_": "SimpleInferer"},
-        "postprocessing": {
-            "_target_": "Compose",
-            "transforms": [
-                {"_target_": "Activationsd", "keys": "pred", "softmax": True},
-                {
-                    "_target_": "Invertd",
-                    "keys": "pred",
-                    "transform": "@preprocessing",
-                    "orig_keys": "image",
-                    "nearest_interp": False,
-                    "to_tensor": True,
-                },
-                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
-                {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir"},
-            ],
-        },
+        "postprocessing": {"_target_": "Compose", "transforms": _answer()},
         "evaluator": {
             "_target_": "SupervisedEvaluator",
             "device": "@device",
@@ -134,6 +119,22 @@ def _inference(config: TrainingConfig) -> dict[str, Any]:
         "initialize": ["$setattr(torch.backends.cudnn, 'benchmark', True)", "$@weights", "$@network.eval()"],
         "run": ["$@evaluator.run()"],
     }
+
+
+def _answer() -> list[dict[str, Any]]:
+    return [
+        {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+        {
+            "_target_": "Invertd",
+            "keys": "pred",
+            "transform": "@preprocessing",
+            "orig_keys": "image",
+            "nearest_interp": False,
+            "to_tensor": True,
+        },
+        {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+        {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir"},
+    ]
 
 
 def _volume_preparation(config: TrainingConfig) -> list[dict[str, Any]]:
