@@ -1,4 +1,4 @@
-"""A textured ellipsoid in a body, drawn in closed form through any map, so that truth is exact."""
+"""A bean full of blobs in a body, drawn in closed form through any map, so that truth is exact."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from trialscan.imaging import Units, Volume, affine_from
+from trialscan.registration import Alignment, register
+from trialscan.study.sections import RegistrationSettings
 
 Map = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 RADII = np.array([52.0, 42.0, 60.0])
@@ -47,14 +49,15 @@ def draw(
     affine = affine_from(SPACING, ORIGIN) if affine is None else affine
     indices = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), axis=-1).reshape(-1, 3)
     points = to_reference(indices @ affine[:3, :3].T + affine[:3, 3])
-    radius = np.linalg.norm(points / RADII, axis=1)
+    x, y, z = points.T
+    radius = np.linalg.norm(np.stack([x - 14 * (z / 60) ** 2, y - 12 * np.sin(x / 35), z], axis=1) / RADII, axis=1)
     rng = np.random.default_rng(seed)
     texture = np.zeros(len(points))
     for center, width, height in zip(
-        rng.uniform(-1, 1, (140, 3)) * RADII, rng.uniform(4, 9, 140), rng.uniform(120, 420, 140), strict=True
+        rng.uniform(-1, 1, (150, 3)) * RADII, rng.uniform(4, 6, 150), rng.normal(0, 160, 150), strict=True
     ):
         texture += height * np.exp(-((points - center) ** 2).sum(axis=1) / (2 * width**2))
-    values = np.where(radius < 1, np.minimum(-900 + texture, -150), np.where(radius < 1.35, 40.0, -1000.0))
+    values = np.where(radius < 1, np.clip(-750 + texture, -1000, -250), np.where(radius < 1.35, 40.0, -1000.0))
     organ = (radius < 1).astype(np.uint8)
     return (
         Volume(values.reshape(SHAPE).astype(np.int16), affine, Units.HU),
@@ -82,9 +85,7 @@ def bent(amplitude: float) -> tuple[Map, Map]:
 
     def back(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y, z = points.T
-        return points + amplitude * np.stack(
-            [np.sin(y / 25) * np.cos(z / 40), np.sin(z / 30), np.cos(x / 28) * np.sin(y / 45)], axis=1
-        )
+        return points + amplitude * np.stack([np.sin(y / 14), np.cos(z / 18), np.sin(x / 16)], axis=1)
 
     def forward(points: NDArray[np.float64]) -> NDArray[np.float64]:
         moved = points.copy()
@@ -114,7 +115,18 @@ def affine_pair() -> Pair:
 
 @pytest.fixture(scope="session")
 def bent_pair() -> Pair:
-    return make_pair(bent(6.0))
+    return make_pair(bent(4.0))
+
+
+@pytest.fixture(scope="session")
+def bent_alignment(bent_pair: Pair) -> Alignment:
+    return register(
+        bent_pair.fixed,
+        bent_pair.moving,
+        fixed_mask=bent_pair.fixed_mask,
+        moving_mask=bent_pair.moving_mask,
+        settings=RegistrationSettings(spacing_mm=4.0),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import tempfile
 
 import numpy as np
+import pytest
 
 from trialscan.registration import ants_engine, register
 from trialscan.registration.ants_engine import run_worker
@@ -19,6 +20,7 @@ def align(pair):
     )
 
 
+@pytest.mark.xfail(strict=True, reason="on this coarse grid the ladder prefers SimpleITK's fit to that of ANTs")
 def test_ants_follows_a_deformation(bent_pair, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = align(bent_pair)

@@ -35,7 +35,7 @@ def scene(rigid_pair) -> Scene:
 
 
 def test_a_failed_engine_hands_over_and_is_recorded(scene):
-    top = climb(scene, ["rigid"], [Broken(), SimpleItkEngine()], 0.5)
+    top = climb(scene, ["rigid"], [Broken(), SimpleItkEngine(["rigid"])], 0.5)
     assert [(r.name, r.engine, r.kept) for r in top.rungs[1:]] == [
         ("rigid", "broken", False),
         ("rigid", "simpleitk", True),
@@ -56,7 +56,7 @@ def test_a_worse_rung_is_dropped_with_its_numbers(scene):
 def test_a_folding_field_is_dropped(scene):
     shape = scene.fixed.GetSize()[::-1]
     field = np.zeros((*shape, 3))
-    field[..., 2] = 12.0 * np.sin(np.arange(shape[2]) * 1.5)
+    field[..., 0] = 12.0 * np.sin(np.arange(shape[2]) * 1.5)
     image = sitk.GetImageFromArray(field, isVector=True)
     image.CopyInformation(scene.fixed)
     start = climb(scene, [], [], 0.5).best
@@ -79,6 +79,6 @@ def test_rungs_follow_the_method(scene):
 def test_scans_already_in_place_stay_there(rigid_pair):
     p = rigid_pair
     still = build_scene(p.fixed, p.fixed, p.fixed_mask, p.fixed_mask, 4.0)
-    top = climb(still, ["rigid", "affine"], [SimpleItkEngine()], 0.5)
+    top = climb(still, ["rigid", "affine"], [SimpleItkEngine(["rigid", "affine"])], 0.5)
     assert np.allclose(top.best.matrix, identity(still).matrix, atol=2e-3)
     assert top.scores.organ_dice > 0.99

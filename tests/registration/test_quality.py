@@ -110,7 +110,7 @@ def test_failing_reasons_come_first_and_all_are_kept():
 
 @pytest.mark.parametrize(
     ("correlation", "unlike", "status"),
-    [(0.7, False, "pass"), (0.7, True, "review"), (0.4, False, "review"), (0.4, True, "fail"), (0.1, False, "fail")],
+    [(0.7, False, "pass"), (0.7, True, "review"), (0.2, False, "review"), (0.2, True, "fail"), (0.1, False, "fail")],
 )
 def test_pictures_decide(correlation, unlike, status):
     assert judge(content_faults(correlation, unlike))[0] == status

@@ -9,6 +9,8 @@ from trialscan.registration.demons import register_demons
 from trialscan.registration.linear import register_linear
 from trialscan.registration.scene import Scene
 
+LARGE_VOXELS = 200_000
+
 
 class Engine(Protocol):
     """Proposes; the ladder judges."""
@@ -20,17 +22,26 @@ class Engine(Protocol):
 
 
 class SimpleItkEngine:
-    """Correlation for the linear rungs, demons for the deformable one; planar images too."""
+    """Correlation for the linear rungs, demons for the deformable one; planar images too.
+
+    Linear rungs go down to the working grid itself unless it is large and a deformable rung refines them.
+    """
 
     name = "simpleitk"
 
+    def __init__(self, rungs: Sequence[str]) -> None:
+        self._refined = "deformable" in rungs
+
     def propose(self, scene: Scene, rung: str, best: Candidate) -> Candidate:
         """Start from the best candidate so far."""
-        return register_demons(scene, best) if rung == "deformable" else register_linear(scene, rung, best)
+        if rung == "deformable":
+            return register_demons(scene, best)
+        coarse = self._refined and scene.fixed.GetNumberOfPixels() > LARGE_VOXELS
+        return register_linear(scene, rung, best, (4, 2) if coarse else (4, 2, 1))
 
 
 def engines_for(name: str, scene: Scene, rungs: Sequence[str]) -> tuple[Engine, ...]:
     """The engine asked for and, after ANTs, the one that stands in; planar images are SimpleITK's alone."""
     if name == "ants" and scene.dimension == 3:
-        return AntsEngine(tuple(rungs)), SimpleItkEngine()
-    return (SimpleItkEngine(),)
+        return AntsEngine(tuple(rungs)), SimpleItkEngine(rungs)
+    return (SimpleItkEngine(rungs),)

@@ -7,9 +7,10 @@ from trialscan.errors import RegistrationError
 from trialscan.registration.candidate import Candidate
 from trialscan.registration.scene import Scene
 
-_ITERATIONS = 100
-_FIRST_STEP = 2.0
+_ITERATIONS = 120
+_FIRST_STEP = 1.0
 _LAST_STEP = 0.01
+_RELAXATION = 0.8
 _SMALLEST_SIDE = 8
 
 
@@ -19,8 +20,8 @@ def pyramid(image: sitk.Image, factors: tuple[int, ...]) -> list[int]:
     return kept or [1]
 
 
-def register_linear(scene: Scene, kind: str, start: Candidate, factors: tuple[int, ...] = (4, 2)) -> Candidate:
-    """Improve the affine part of `start` as a "rigid", "similarity" or "affine" transform.
+def register_linear(scene: Scene, kind: str, start: Candidate, factors: tuple[int, ...]) -> Candidate:
+    """Improve the affine part of `start` as a "rigid", "similarity" or "affine" transform, grid by shrunken grid.
 
     Correlation ignores a change of gain between scans. All voxels count on every level, in one thread, so that the
     result does not depend on a seed or on the machine's cores.
@@ -38,7 +39,7 @@ def register_linear(scene: Scene, kind: str, start: Candidate, factors: tuple[in
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        _FIRST_STEP, _LAST_STEP, _ITERATIONS, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-7
+        _FIRST_STEP, _LAST_STEP, _ITERATIONS, relaxationFactor=_RELAXATION, gradientMagnitudeTolerance=1e-7
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel(levels)

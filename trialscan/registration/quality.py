@@ -33,14 +33,13 @@ class Scores:
 
 
 def score(scene: Scene, candidate: Candidate) -> Scores:
-    """Judge one candidate on the fixed working grid, inside the fixed organ."""
-    region = scene.region()
+    """Judge one candidate on the fixed working grid: the organ by its overlap, its interior by correlation."""
     transform = candidate.transform()
     moved = warped(scene, transform)
     jacobian = field_jacobian(candidate.warp, scene)
     return Scores(
         organ_dice(scene, transform),
-        local_correlation(sitk.GetArrayViewFromImage(scene.fixed), moved, region),
+        local_correlation(sitk.GetArrayViewFromImage(scene.fixed), moved, scene.interior()),
         100.0 * float((jacobian <= 0).mean()),
     )
 

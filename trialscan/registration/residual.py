@@ -18,13 +18,13 @@ _LEAST_CONTRAST = 0.01 * INTENSITY_SCALE
 def residual_lengths(scene: Scene, moved: NDArray[np.float32]) -> NDArray[np.float64] | None:
     """Length of the shift that fits each block best, in the scene's unit; None where too few blocks have texture.
 
-    Blocks of nine voxels lie on a regular lattice over the organ; the half with most contrast votes. Each is sought
+    Blocks of nine voxels lie on a regular lattice inside the organ; the half with most contrast votes. Each is sought
     within three voxels by normalised correlation, the peak refined by a parabola along each axis. This estimates
     error, it does not bound it: a mistake beyond the search range, or where the scans look alike, stays unseen.
     """
     fixed = sitk.GetArrayFromImage(scene.fixed).astype(np.float64)
     spacing = np.asarray(scene.fixed.GetSpacing())[::-1]
-    shifts = [_best_shift(fixed, moved, center) for center in _centers(fixed, scene.region())]
+    shifts = [_best_shift(fixed, moved, center) for center in _centers(fixed, scene.interior())]
     found = np.array([shift for shift in shifts if shift is not None])
     if len(found) < _FEWEST_BLOCKS:
         return None

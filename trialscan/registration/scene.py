@@ -19,6 +19,7 @@ INTENSITY_SCALE = 1000.0
 AIR_FILLED_WINDOW_HU = (-1024.0, -200.0)
 _AIR_FILLED_BELOW_HU = -600.0
 _ROBUST_PERCENTILES = (0.5, 99.5)
+_BORDER_VOXELS = 3
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,14 @@ class Scene:
             return np.ones(self.fixed.GetSize()[::-1], dtype=bool)
         inside: NDArray[np.bool_] = sitk.GetArrayViewFromImage(self.fixed_mask) > 0.5
         return inside
+
+    def interior(self) -> NDArray[np.bool_]:
+        """`region` without its outer three voxels, where the organ's border would outweigh what lies inside it."""
+        region = self.region()
+        if self.fixed_mask is None:
+            return region
+        inner: NDArray[np.bool_] = ndimage.binary_erosion(region, iterations=_BORDER_VOXELS)
+        return inner if inner.any() else region
 
 
 def side_of(volume: Volume, mask: Volume | None) -> Side:
