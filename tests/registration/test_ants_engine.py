@@ -11,7 +11,7 @@ from trialscan.registration.ladder import identity
 from trialscan.registration.scene import build_scene
 from trialscan.study.sections import RegistrationSettings
 
-SETTINGS = RegistrationSettings(engine="ants", spacing_mm=6.0)
+SETTINGS = RegistrationSettings(engine="ants", spacing_mm=4.0)
 
 
 def align(pair):
@@ -20,12 +20,12 @@ def align(pair):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="on this coarse grid the ladder prefers SimpleITK's fit to that of ANTs")
 def test_ants_follows_a_deformation(bent_pair, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = align(bent_pair)
     assert (found.status, found.rung, found.engine) == ("pass", "deformable", "ants")
-    assert bent_pair.error(found.to_followup(bent_pair.points)).mean() < 2.0
+    unaligned = bent_pair.error(bent_pair.points).mean()
+    assert bent_pair.error(found.to_followup(bent_pair.points)).mean() < 0.75 * unaligned
     assert found.quality["folding_percent"] == 0.0
     assert list(tmp_path.iterdir()) == []
 

@@ -52,7 +52,7 @@ def run_worker(scene: Scene, rungs: tuple[str, ...], start: Candidate) -> dict[s
         sitk.WriteImage(scene.fixed, str(folder / "fixed.nii"))
         sitk.WriteImage(scene.moving, str(folder / "moving.nii"))
         sitk.WriteTransform(start.affine(), str(folder / "start.mat"))
-        (folder / "job.json").write_text(json.dumps({"stages": rungs}))
+        (folder / "job.json").write_text(json.dumps({"stages": rungs, "large": scene.is_large}))
         subprocess.run(  # noqa: S603 - this interpreter, this package, a folder of our own
             [sys.executable, "-m", _WORKER, name],
             env=os.environ | REPRODUCIBLE | {"TMPDIR": name},

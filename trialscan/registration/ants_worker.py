@@ -13,36 +13,34 @@ from typing import Any
 import ants
 
 LINEAR: dict[str, Any] = {
-    "aff_iterations": (200, 100, 50),
-    "aff_shrink_factors": (4, 2, 2),
-    "aff_smoothing_sigmas": (2, 1, 1),
+    "aff_iterations": (100, 50),
+    "aff_shrink_factors": (4, 2),
+    "aff_smoothing_sigmas": (2, 1),
     "aff_sampling": 32,
     "aff_random_sampling_rate": 0.2,
 }
 DEFORMABLE: dict[str, Any] = {
     "syn_metric": "CC",
     "syn_sampling": 2,
-    "reg_iterations": (30, 10, 0),
     "grad_step": 0.2,
     "flow_sigma": 3,
     "total_sigma": 0,
 }
-STAGES: dict[str, tuple[str, dict[str, Any]]] = {
-    "rigid": ("Rigid", LINEAR),
-    "affine": ("Affine", LINEAR),
-    "deformable": ("SyNOnly", DEFORMABLE),
-}
+ITERATIONS_LARGE = (20, 5, 0)
+ITERATIONS_SMALL = (20, 10, 5)
+KINDS = {"rigid": "Rigid", "affine": "Affine", "deformable": "SyNOnly"}
 
 
 def main(folder: Path) -> None:
     """Run the stages that job.json lists, each from the affine result of the one before."""
     fixed, moving = (ants.image_read(str(folder / name)) for name in ("fixed.nii", "moving.nii"))
+    job = json.loads((folder / "job.json").read_text())
+    deformable = DEFORMABLE | {"reg_iterations": ITERATIONS_LARGE if job["large"] else ITERATIONS_SMALL}
     start = folder / "start.mat"
-    for stage in json.loads((folder / "job.json").read_text())["stages"]:
-        kind, options = STAGES[stage]
-        ants.registration(
-            fixed, moving, kind, initial_transform=str(start), outprefix=str(folder / f"{stage}_"), **options
-        )
+    for stage in job["stages"]:
+        options = deformable if stage == "deformable" else LINEAR
+        prefix = str(folder / f"{stage}_")
+        ants.registration(fixed, moving, KINDS[stage], initial_transform=str(start), outprefix=prefix, **options)
         start = folder / f"{stage}_0GenericAffine.mat"
 
 

@@ -9,8 +9,6 @@ from trialscan.registration.demons import register_demons
 from trialscan.registration.linear import register_linear
 from trialscan.registration.scene import Scene
 
-LARGE_VOXELS = 200_000
-
 
 class Engine(Protocol):
     """Proposes; the ladder judges."""
@@ -36,7 +34,7 @@ class SimpleItkEngine:
         """Start from the best candidate so far."""
         if rung == "deformable":
             return register_demons(scene, best)
-        coarse = self._refined and scene.fixed.GetNumberOfPixels() > LARGE_VOXELS
+        coarse = self._refined and scene.is_large
         return register_linear(scene, rung, best, (4, 2) if coarse else (4, 2, 1))
 
 

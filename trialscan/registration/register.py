@@ -15,10 +15,11 @@ from trialscan.registration.quality import field_jacobian, warped
 from trialscan.registration.resemblance import mirrored_axis
 from trialscan.registration.residual import residual_lengths
 from trialscan.registration.scene import Scene, build_scene
-from trialscan.registration.verdict import DOUBTFUL_CORRELATION, content_faults, judge, mirror_faults, organ_faults
+from trialscan.registration.verdict import content_faults, judge, mirror_faults, organ_faults
 from trialscan.study.sections import RegistrationSettings
 
 UNLIKE_VOXELS = 0.6
+MIRROR_CORRELATION = 0.5
 QUALITY_NAMES = (
     "organ_dice_before",
     "organ_dice_after",
@@ -97,7 +98,7 @@ def _alignment(
         quality |= {**_errors("inverse", back), **_errors("estimated", residual)}
     unlike = residual is not None and float(np.median(residual)) > UNLIKE_VOXELS * min(scene.fixed.GetSpacing())
     planar = scene.dimension == 2
-    doubtful = planar or unlike or top.scores.correlation < DOUBTFUL_CORRELATION
+    doubtful = planar or unlike or top.scores.correlation < MIRROR_CORRELATION
     content = () if planar else content_faults(top.scores.correlation, unlike)
     status, notes = judge(
         [*mirror_faults(mirrored_axis(scene) if doubtful else None), *organ_faults(quality, settings.limits), *content]

@@ -20,6 +20,7 @@ AIR_FILLED_WINDOW_HU = (-1024.0, -200.0)
 _AIR_FILLED_BELOW_HU = -600.0
 _ROBUST_PERCENTILES = (0.5, 99.5)
 _BORDER_VOXELS = 3
+_LARGE_VOXELS = 200_000
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Scene:
     def dimension(self) -> int:
         """2 for planar images, else 3."""
         return int(self.fixed.GetDimension())
+
+    @property
+    def is_large(self) -> bool:
+        """Whether iterating over every voxel of the working grid costs more than it brings."""
+        return bool(self.fixed.GetNumberOfPixels() > _LARGE_VOXELS)
 
     def region(self) -> NDArray[np.bool_]:
         """Voxels of the fixed grid, in SimpleITK's (k, j, i) order, in which quality is measured."""
