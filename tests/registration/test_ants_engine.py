@@ -3,7 +3,6 @@
 import tempfile
 
 import numpy as np
-import pytest
 
 from trialscan.registration import ants_engine, register
 from trialscan.registration.ants_engine import run_worker
