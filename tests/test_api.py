@@ -9,7 +9,8 @@ from trialscan import errors
 
 
 def test_the_functions_of_the_package():
-    assert sorted(trialscan.__all__) == ["__version__", "report", "run", "track", "validate", "verify"]
+    verbs = ["analyze", "evaluate", "register", "report", "run", "segment", "simulate", "track", "validate", "verify"]
+    assert sorted(trialscan.__all__) == ["__version__", *verbs]
     for name in set(trialscan.__all__) - {"__version__"}:
         function = getattr(trialscan, name)
         assert inspect.isfunction(function)

@@ -4,7 +4,19 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "report", "run", "track", "validate", "verify"]
+__all__ = [
+    "__version__",
+    "analyze",
+    "evaluate",
+    "register",
+    "report",
+    "run",
+    "segment",
+    "simulate",
+    "track",
+    "validate",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the API holds

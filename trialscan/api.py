@@ -2,12 +2,26 @@
 
 import os
 from pathlib import Path
+from typing import Unpack
+
+import pandas as pd
 
 from trialscan.audit import Finding, verify_run
+from trialscan.errors import SegmentationError
+from trialscan.imaging import Units, read_mask, read_volume
+from trialscan.phantom import load_design, simulate_trial
+from trialscan.pipeline.analyze import TableColumns, analyze_table
 from trialscan.pipeline.outcome import RunSummary
 from trialscan.pipeline.rebuild import rebuild_reports
 from trialscan.pipeline.run import RunRequest, run_trial
 from trialscan.pipeline.validate import Validation, validate_trial
+from trialscan.registration import Alignment, map_table, read_points, write_alignment
+from trialscan.registration import register as align
+from trialscan.segmentation import Segmentation, load_bundle, segment_scan, write_segmentation
+from trialscan.segmentation import evaluate as evaluate_masks
+from trialscan.statistics import ArmComparison
+from trialscan.study import find_protocol, load_protocol, resolve_model
+from trialscan.study.sections import RegistrationSettings
 
 
 def run(
@@ -58,6 +72,114 @@ def report(run_folder: str | Path, *, patient_id: str | None = None) -> list[Pat
 def verify(run_folder: str | Path) -> tuple[Finding, ...]:
     """Deviations of a run folder from its own record; raises VerificationError for a folder that holds no run."""
     return verify_run(Path(run_folder))
+
+
+def segment(
+    scan: str | Path,
+    protocol: str | Path,
+    out: str | Path,
+    *,
+    organ_mask: str | Path | None = None,
+    lesion_mask: str | Path | None = None,
+    device: str = "auto",
+) -> Segmentation:
+    """Outline organ and lesions of one scan on its own grid and write the masks and `quality.json` to `out`.
+
+    A reader's mask is used instead of the model's; with both no model runs.
+
+    Raises
+    ------
+    ProtocolError, ImagingError, SegmentationError
+        The protocol or an image cannot be read, or the protocol names no model where one is needed.
+    """
+    loaded = load_protocol(protocol)
+    settings = loaded.segmentation
+    volume = read_volume(Path(scan), Units(settings.units))
+    segmenter = None
+    if organ_mask is None or lesion_mask is None:
+        bundle = resolve_model(loaded, find_protocol(protocol))
+        if bundle is None:
+            raise SegmentationError(str(protocol), "no model", "segmentation.model", "Name one, or give both masks.")
+        segmenter = load_bundle(bundle, device, settings.weights_sha256)
+    result = segment_scan(
+        volume,
+        settings=settings,
+        segmenter=segmenter,
+        organ_mask=read_mask(Path(organ_mask), like=volume) if organ_mask else None,
+        lesion_mask=read_mask(Path(lesion_mask), like=volume) if lesion_mask else None,
+    )
+    write_segmentation(result, Path(out))
+    return result
+
+
+def register(
+    fixed: str | Path,
+    moving: str | Path,
+    out: str | Path,
+    *,
+    fixed_mask: str | Path | None = None,
+    moving_mask: str | Path | None = None,
+    method: str = "deformable",
+    engine: str = "simpleitk",
+    spacing_mm: float = 2.5,
+    units: str = "HU",
+    points: str | Path | None = None,
+) -> Alignment:
+    """Align the follow-up `moving` to the baseline `fixed` and write transforms and quality to `out`.
+
+    Masks are of the organ. `points` is a CSV of baseline positions (x, y, z in mm, LPS); their positions in the
+    follow-up are written to `points_followup.csv`. A poor alignment raises nothing: its status says fail.
+
+    Raises
+    ------
+    ImagingError, GeometryError, RegistrationError
+        A scan, mask or table of points cannot be read, or a mask lies on another grid than its scan.
+    """
+    table = None if points is None else read_points(Path(points))
+    baseline, followup = (read_volume(Path(path), Units(units)) for path in (fixed, moving))
+    alignment = align(
+        baseline,
+        followup,
+        fixed_mask=None if fixed_mask is None else read_mask(Path(fixed_mask), baseline),
+        moving_mask=None if moving_mask is None else read_mask(Path(moving_mask), followup),
+        settings=RegistrationSettings.model_validate({"method": method, "engine": engine, "spacing_mm": spacing_mm}),
+    )
+    write_alignment(alignment, Path(out))
+    if table is not None:
+        map_table(*table, alignment).to_csv(Path(out) / "points_followup.csv", index=False, lineterminator="\n")
+    return alignment
+
+
+def analyze(
+    table: str | Path, out: str | Path, *, protocol: str | Path | None = None, **columns: Unpack[TableColumns]
+) -> ArmComparison:
+    """Compare the arms in a long CSV or Parquet file and write results.csv, results.parquet and models.json to `out`.
+
+    Either `protocol` names the plan (the table is then a run's analysis.csv), or `outcome`, `arm`, `visit`, `patient`
+    and `time` name columns; the further ones are those of `trialscan.pipeline.analyze.TableColumns`.
+
+    Raises
+    ------
+    UsageError, ProtocolError, StatisticsError
+        A column is not named, or the protocol or the table is at fault.
+    """
+    return analyze_table(Path(table), Path(out), protocol=protocol, columns=columns)
+
+
+def simulate(design: str | Path, out: str | Path, *, jobs: int | None = None) -> Path:
+    """Simulate a trial of chest CT with known truth from a YAML design; returns the manifest's path.
+
+    `out` must be new or empty (UsageError). Raises InputError with every fault of the design.
+    """
+    return simulate_trial(load_design(Path(design)), Path(out), jobs or _cores())
+
+
+def evaluate(predicted: str | Path, reference: str | Path) -> pd.DataFrame:
+    """Agreement of two mask files, or of two folders of them matched by name: a row a file and label.
+
+    Raises UsageError where a mask has no partner, ImagingError where one cannot be read or lies on another grid.
+    """
+    return pd.DataFrame(evaluate_masks(Path(predicted), Path(reference)))
 
 
 def _cores() -> int:

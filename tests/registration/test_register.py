@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 
 from trialscan.imaging import Units, Volume, affine_from, read_mask, read_volume
 from trialscan.phantom import Deformation, simulate_thorax
@@ -78,6 +79,19 @@ def test_two_runs_give_the_same_bytes_and_leave_the_scans_alone(bent_pair, bent_
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in files)
     assert np.array_equal(before[0], bent_pair.fixed.array)
     assert np.array_equal(before[1], bent_pair.moving.array)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_number_of_threads_changes_no_bit(bent_pair, bent_alignment, threads):
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    try:
+        found = align(bent_pair)
+        assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == threads
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+    assert np.array_equal(found.to_followup(bent_pair.points), bent_alignment.to_followup(bent_pair.points))
+    assert found.quality == bent_alignment.quality
 
 
 def test_an_alignment_survives_pickling(bent_pair, bent_alignment):

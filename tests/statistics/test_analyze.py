@@ -85,7 +85,7 @@ def test_one_arm_is_no_error(analysis, tmp_path):
 
 
 def test_missing_options_and_unreadable_tables(polyps, tmp_path):
-    with pytest.raises(UsageError, match="--arm, --visit, --patient, --time is needed"):
+    with pytest.raises(UsageError, match="neither a protocol nor arm, visit, patient, time"):
         run(polyps, "--out", tmp_path, "--outcome", "polyps")
     damaged = tmp_path / "table.parquet"
     damaged.write_bytes(b"PAR1")

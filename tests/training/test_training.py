@@ -15,6 +15,7 @@ from trialscan.training import (
     average_weights,
     load_case,
     load_config,
+    mean_weights,
     planar_patch,
     save_case,
     train,
@@ -130,6 +131,38 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path, kind, case, sa
     rows = (tmp_path / "parts" / "log.csv").read_text()
     assert rows == (tmp_path / "whole" / "log.csv").read_text()
     assert len(rows.splitlines()) == 5
+
+
+def test_frozen_normalisation_keeps_its_statistics(tmp_path):
+    network = config().network | {"norm": "batch"}
+    settings = config(network=network, freeze_norm_after=0.5)
+    train(settings, [ball()], volume_patch, tmp_path / "frozen", stop_after=2)
+    halfway = torch.load(tmp_path / "frozen" / "checkpoint.pt", weights_only=True)["network"]
+    end = torch.load(train(settings, [ball()], volume_patch, tmp_path / "frozen"), weights_only=True)["network"]
+    statistics = [name for name in end if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(torch.equal(halfway[name], end[name]) for name in statistics)
+    assert not all(torch.equal(halfway[name], end[name]) for name in end)
+
+
+def test_the_mean_of_a_run_with_itself_is_the_run(tmp_path):
+    network = config().network | {"norm": "batch"}
+    run = train(config(network=network), [ball()], volume_patch, tmp_path)
+    for name, value in mean_weights([run, run]).items():
+        assert value.dtype == average_weights(run)[name].dtype
+        torch.testing.assert_close(value, average_weights(run)[name])
+
+
+def test_small_lesions_are_drawn_as_well_as_large_ones():
+    labels = np.ones((40, 40, 40), dtype=np.uint8)
+    labels[2:4, 2:4, 2:4] = 2
+    labels[16:36, 16:36, 16:36] = 2
+    case = Case(np.zeros(labels.shape, np.float16), labels, lung_boxes(labels))
+    assert sorted(lesion.size for lesion in case.lesions) == [8, 8000]
+    settings = config(labels={0: "background", 1: "lung", 2: "glass"}, volume={"zoom": (1, 1), "lesion_centred": 1})
+    patches = [volume_patch(case, settings, np.random.default_rng(seed))[1] for seed in range(60)]
+    small = sum(1 <= int((patch == 2).sum()) <= 16 for patch in patches)
+    assert small >= 3
 
 
 def test_given_weights_are_the_start(tmp_path):

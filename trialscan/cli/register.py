@@ -6,10 +6,10 @@ from typing import get_args
 
 import click
 
+from trialscan import api
 from trialscan.errors import ScanError
-from trialscan.imaging import Units, read_mask, read_volume
-from trialscan.registration import Alignment, AlignmentStatus, map_table, read_points, write_alignment
-from trialscan.registration import register as align
+from trialscan.imaging import Units
+from trialscan.registration import Alignment, AlignmentStatus
 from trialscan.study.sections import RegistrationSettings
 
 _METHODS = get_args(RegistrationSettings.model_fields["method"].annotation)
@@ -44,18 +44,18 @@ def register(
     as_json: bool,
 ) -> int:
     """Align the follow-up MOVING to the baseline FIXED; exit 4 when that fails."""
-    table = None if points is None else read_points(points)
-    baseline, followup = (read_volume(path, Units(units)) for path in (fixed, moving))
-    alignment = align(
-        baseline,
-        followup,
-        fixed_mask=None if fixed_mask is None else read_mask(fixed_mask, baseline),
-        moving_mask=None if moving_mask is None else read_mask(moving_mask, followup),
-        settings=RegistrationSettings.model_validate({"method": method, "engine": engine, "spacing_mm": spacing}),
+    alignment = api.register(
+        fixed,
+        moving,
+        out,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+        method=method,
+        engine=engine,
+        spacing_mm=spacing,
+        units=units,
+        points=points,
     )
-    write_alignment(alignment, out)
-    if table is not None:
-        map_table(*table, alignment).to_csv(out / "points_followup.csv", index=False, lineterminator="\n")
     _tell(alignment, as_json)
     return ScanError.exit_code if alignment.status is AlignmentStatus.FAIL else 0
 

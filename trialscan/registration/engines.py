@@ -22,7 +22,8 @@ class Engine(Protocol):
 class SimpleItkEngine:
     """Correlation for the linear rungs, demons for the deformable one; planar images too.
 
-    Linear rungs go down to the working grid itself unless it is large and a deformable rung refines them.
+    Linear rungs go down to the working grid itself, unless it is large and a deformable rung refines them: then the
+    affine one stops at half its resolution and the one before at a quarter.
     """
 
     name = "simpleitk"
@@ -34,8 +35,9 @@ class SimpleItkEngine:
         """Start from the best candidate so far."""
         if rung == "deformable":
             return register_demons(scene, best)
-        coarse = self._refined and scene.is_large
-        return register_linear(scene, rung, best, (4, 2) if coarse else (4, 2, 1))
+        if self._refined and scene.is_large:
+            return register_linear(scene, rung, best, (4, 2) if rung == "affine" else (4,))
+        return register_linear(scene, rung, best, (4, 2, 1))
 
 
 def engines_for(name: str, scene: Scene, rungs: Sequence[str]) -> tuple[Engine, ...]:

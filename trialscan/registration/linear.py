@@ -6,6 +6,7 @@ import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 from trialscan.errors import RegistrationError
 from trialscan.registration.candidate import Candidate
 from trialscan.registration.scene import Scene
+from trialscan.registration.threads import one_itk_thread
 
 _ITERATIONS = 120
 _FIRST_STEP = 1.0
@@ -34,7 +35,6 @@ def register_linear(scene: Scene, kind: str, start: Candidate, factors: tuple[in
     transform = _starting(scene, kind, start)
     levels = pyramid(scene.fixed, factors)
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
     method.SetMetricAsCorrelation()
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(sitk.sitkLinear)
@@ -47,7 +47,8 @@ def register_linear(scene: Scene, kind: str, start: Candidate, factors: tuple[in
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
     method.SetInitialTransform(transform, inPlace=True)
     try:
-        method.Execute(scene.fixed, scene.moving)
+        with one_itk_thread():
+            method.Execute(scene.fixed, scene.moving)
     except RuntimeError as error:
         raise RegistrationError(kind, "ITK could not optimise", "scans that overlap and hold some contrast") from error
     return Candidate.of(transform, scene.dimension)

@@ -11,7 +11,7 @@ from trialscan.training.config import Span, TrainingConfig, VolumeAugmentation
 
 Indices = NDArray[np.int64]
 _AIR_HU = -1024.0
-_LUNG, _LESION = 1, 2
+_LUNG = 1
 
 
 def volume_patch(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -50,9 +50,17 @@ def _crop(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple
         image[target] = case.image[source]
         labels[target] = case.labels[source]
     zoomed = resample_image(torch.from_numpy(image), config.patch)
-    classes = torch.arange(len(config.labels), dtype=torch.uint8)[:, None, None, None]
-    shares = resample_image((torch.from_numpy(labels)[None] == classes).float(), config.patch)
-    return zoomed.contiguous(), shares.argmax(0)
+    return zoomed.contiguous(), _zoomed_labels(torch.from_numpy(labels), config)
+
+
+def _zoomed_labels(labels: Tensor, config: TrainingConfig) -> Tensor:
+    """The label with the largest share of each voxel of the patch."""
+    most, chosen = torch.zeros(config.patch), torch.zeros(config.patch, dtype=torch.int64)
+    for label in range(len(config.labels)):
+        share = resample_image((labels == label).float(), config.patch)
+        chosen.masked_fill_(share > most, label)
+        most = torch.maximum(most, share)
+    return chosen
 
 
 def _region(case: Case, settings: VolumeAugmentation, rng: np.random.Generator) -> tuple[Indices, Indices]:
@@ -74,11 +82,15 @@ def _start(
     region: tuple[Indices, Indices],
     rng: np.random.Generator,
 ) -> Indices:
-    """First voxel of the patch: about a random lesion voxel, or anywhere in the region."""
+    """First voxel of the patch: about a voxel of a random lesion, or anywhere in the region.
+
+    A lesion is drawn with a chance proportional to its diameter, so that large ones do not crowd out the small.
+    """
     lower, upper = region
-    lesions = np.flatnonzero(case.labels >= _LESION)
-    if lesions.size and rng.random() < settings.lesion_centred:
-        voxel = np.array(np.unravel_index(lesions[rng.integers(lesions.size)], case.labels.shape))
+    if case.lesions and rng.random() < settings.lesion_centred:
+        diameter = np.cbrt([lesion.size for lesion in case.lesions])
+        lesion = case.lesions[rng.choice(len(case.lesions), p=diameter / diameter.sum())]
+        voxel = np.array(np.unravel_index(lesion[rng.integers(lesion.size)], case.labels.shape))
         if (voxel >= lower).all() and (voxel < upper).all():
             wish = voxel - np.round(size * rng.uniform(0.25, 0.75, 3)).astype(int)
             return _inside(wish, size, lower, upper)

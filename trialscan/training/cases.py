@@ -1,12 +1,16 @@
 """Training cases: images and labels on the model's grid, kept as compressed arrays so that they are made once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from trialscan.errors import UsageError
+
+FIRST_LESION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +30,15 @@ class Case:
         """Refuse an image whose labels lie on another grid."""
         if self.image.shape != self.labels.shape:
             raise UsageError("case", f"labels of shape {self.labels.shape}", f"the image's {self.image.shape}")
+
+    @cached_property
+    def lesions(self) -> list[NDArray[np.int64]]:
+        """Flat indices of the voxels of each face-connected lesion (labels from 2 on)."""
+        pieces, count = ndimage.label(self.labels >= FIRST_LESION)
+        voxels = np.flatnonzero(pieces)
+        of_piece = pieces.ravel()[voxels]
+        ends = np.cumsum(np.bincount(of_piece, minlength=count + 1)[1:])
+        return np.split(voxels[np.argsort(of_piece, kind="stable")], ends[:-1]) if count else []
 
 
 def save_case(path: Path, case: Case) -> None:

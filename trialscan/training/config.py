@@ -73,7 +73,8 @@ class TrainingConfig(Section):
     Inference slides a `window` (None takes the patch) with `overlap` and drops pieces of foreground below
     `min_component_share` of the largest and lesions (labels from 2 on) whose probability stays below
     `min_lesion_peak`. `spacing_mm` is None for planar models, which see `planar_size` pixels
-    along the longer side.
+    along the longer side. After the share `freeze_norm_after` of the steps, batch normalisation keeps the running
+    statistics that inference uses, and the rest of the network learns to live with them.
     """
 
     name: str
@@ -96,6 +97,7 @@ class TrainingConfig(Section):
     cross_entropy_weight: float = 1.0
     class_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.995
+    freeze_norm_after: Probability = 1.0
     bfloat16: bool = True
     seed: int = 0
     checkpoint_every: Annotated[int, Field(ge=1)] = 100

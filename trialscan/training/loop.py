@@ -109,6 +109,8 @@ def train(
         if not first:
             log.writerow(["step", "loss", "learning_rate"])
         for step, (images, labels) in _batches(config, cases, sampler, first, last):
+            if step >= config.freeze_norm_after * config.steps:
+                _freeze_norm(learner.network)
             value = _step(learner, loss, images, labels, config)
             if (step + 1) % AVERAGE_EVERY == 0:
                 learner.average.update_parameters(learner.network)
@@ -117,6 +119,12 @@ def train(
             if (step + 1) % config.checkpoint_every == 0 or step + 1 == last:
                 _save(learner.state(step + 1), checkpoint)
     return checkpoint
+
+
+def _freeze_norm(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            module.eval()
 
 
 def average_weights(checkpoint: Path) -> dict[str, Tensor]:
@@ -166,4 +174,7 @@ def _save(state: dict[str, Any], path: Path) -> None:
 def mean_weights(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
     """The mean of the averaged weights of runs that set out from the same weights (Wortsman et al., ICML 2022)."""
     runs = [average_weights(path) for path in checkpoints]
-    return {name: torch.stack([run[name] for run in runs]).mean(0) for name in runs[0]}
+    return {
+        name: torch.stack([run[name] for run in runs]).mean(0, dtype=torch.float64).to(value.dtype)
+        for name, value in runs[0].items()
+    }

@@ -1,0 +1,102 @@
+"""A long table, from anywhere, to the comparison of its arms: what `trialscan analyze` does."""
+
+from pathlib import Path
+from typing import Literal, TypedDict
+
+import pandas as pd
+
+from trialscan.errors import StatisticsError, UsageError
+from trialscan.pipeline.stages.tabulate import endpoint_measures
+from trialscan.pipeline.tables import parameters, write_table
+from trialscan.statistics import AnalysisPlan, ArmComparison, EndpointPlan, analysis_from, compare_arms, plan_from
+from trialscan.statistics.long_table import parameter_code
+from trialscan.statistics.plan import Transform
+from trialscan.study import load_protocol
+
+COLUMNS: tuple[Literal["outcome", "arm", "visit", "patient", "time"], ...] = (
+    "outcome",
+    "arm",
+    "visit",
+    "patient",
+    "time",
+)
+
+
+class TableColumns(TypedDict, total=False):
+    """What the columns of a table mean, and how its arms are compared, where no protocol says so.
+
+    `outcome`, `arm`, `visit`, `patient`, `time` and `covariates` name columns; `baseline` names a visit or a column
+    (None: the earliest visit); `time_unit` is day, week, month or year; `reference` is the arm to compare with (None:
+    the first by name); `transform` is none (the default) or log1p; intervals cover 1 − `alpha` (0.05); an arm of fewer
+    than `min_patients` (3) is not modelled.
+    """
+
+    outcome: str | None
+    arm: str | None
+    visit: str | None
+    patient: str | None
+    time: str | None
+    time_unit: str
+    baseline: str | None
+    covariates: tuple[str, ...]
+    reference: str | None
+    transform: Transform
+    alpha: float
+    min_patients: int
+
+
+def analyze_table(table: Path, out: Path, *, protocol: str | Path | None, columns: TableColumns) -> ArmComparison:
+    """Compare the arms in a long CSV or Parquet file and write results.csv, results.parquet and models.json.
+
+    With a `protocol` the table is a run's analysis.csv and `columns` is not used.
+
+    Raises
+    ------
+    UsageError
+        There is no protocol, and one of the five columns is not named.
+    StatisticsError
+        The file cannot be read, lacks a column, or holds what no analysis takes.
+    """
+    data = _read(table)
+    comparison = _by_columns(data, columns) if protocol is None else _by_protocol(data, protocol)
+    write_table(comparison.results, out / "results")
+    (out / "models.json").write_text(comparison.models_json(), encoding="utf-8")
+    return comparison
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A CSV as text throughout, so that patient 001 keeps its name; numbers are read column by column later."""
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+    except (ValueError, OSError) as error:
+        raise StatisticsError(str(path), f"cannot be read: {error}", "a CSV or Parquet table") from error
+
+
+def _by_protocol(data: pd.DataFrame, name: str | Path) -> ArmComparison:
+    protocol = load_protocol(name)
+    codes = {parameter.measure: parameter.code for parameter in parameters(endpoint_measures(protocol))}
+    return compare_arms(data, plan_from(protocol.endpoints, protocol.analysis, codes))
+
+
+def _by_columns(data: pd.DataFrame, columns: TableColumns) -> ArmComparison:
+    outcome, arm, visit, patient, time = (columns.get(name) for name in COLUMNS)
+    if outcome is None or arm is None or visit is None or patient is None or time is None:
+        absent = ", ".join(name for name in COLUMNS if columns.get(name) is None)
+        raise UsageError("analyze", f"neither a protocol nor {absent}", "a protocol, or the names of all five columns")
+    covariates = columns.get("covariates", ())
+    analysis = analysis_from(
+        data,
+        outcome=outcome,
+        arm=arm,
+        visit=visit,
+        patient=patient,
+        time=time,
+        time_unit=columns.get("time_unit", "day"),
+        covariates=covariates,
+        baseline=columns.get("baseline"),
+    )
+    endpoint = EndpointPlan(parameter_code(outcome), columns.get("transform", "none"), primary=True)
+    plan = AnalysisPlan(
+        (endpoint,), covariates, columns.get("reference"), columns.get("alpha", 0.05), columns.get("min_patients", 3)
+    )
+    return compare_arms(analysis, plan)
