@@ -114,7 +114,7 @@ def test_restricted_likelihood_is_lme4s(reference, real_data):
 @each_reference
 def test_estimates_errors_and_normal_inference_are_lme4s(reference, real_data):
     lmer = reference.expected(real_data)["lmer"]
-    table = ours(reference.fit(real_data), lmer)
+    table = ours(reference.fit(real_data, df="asymptotic"), lmer)
     for column in ("estimate", "se", "t", "lower", "upper"):
         assert_allclose(table[column], [row[column] for row in lmer["wald_z"]], rtol=1e-6)
     assert_allclose(np.log(table["p"] + 1e-300), np.log([row["p"] + 1e-300 for row in lmer["wald_z"]]), rtol=1e-6)
@@ -122,9 +122,22 @@ def test_estimates_errors_and_normal_inference_are_lme4s(reference, real_data):
 
 
 @each_reference
+@pytest.mark.parametrize(
+    ("df", "information", "theirs"),
+    [("satterthwaite", "observed", "satterthwaite"), ("kenward-roger", "expected", "kenward_roger")],
+)
+def test_degrees_of_freedom_are_lmertests_and_pbkrtests(reference, df, information, theirs, real_data):
+    lmer = reference.expected(real_data)["lmer"]
+    result = reference.fit(real_data, df=df, information=information)
+    table = ours(result, lmer)
+    for column, tolerance in {"estimate": 1e-6, "se": 1e-6, "df": 1e-5, "lower": 1e-5, "upper": 1e-5}.items():
+        assert_allclose(table[column], [row[column] for row in lmer[theirs]], rtol=tolerance)
+
+
+@each_reference
 def test_covariances_are_lme4s(reference, real_data):
     lmer = reference.expected(real_data)["lmer"]
-    result = reference.fit(real_data)
+    result = reference.fit(real_data, df="satterthwaite")
     order = [result.names.index(name) for name in ours(result, lmer).index]
     size = np.sqrt(np.outer(np.diag(lmer["vcov"]), np.diag(lmer["vcov"])))
     assert_allclose(result.vcov[np.ix_(order, order)] / size, np.array(lmer["vcov"]) / size, atol=1e-6)
@@ -137,12 +150,13 @@ def test_covariances_are_lme4s(reference, real_data):
 @pytest.mark.parametrize(("reference", "by"), [(REFERENCES[1], "Sex"), (REFERENCES[2], "arm")], ids=str)
 def test_slopes_by_arm_are_emmeans(reference, by, real_data):
     theirs = reference.expected(real_data)["emtrends"][0]
-    result = reference.fit(real_data)
+    result = reference.fit(real_data, df="satterthwaite")
     slopes = result.slopes(by)
     trend = next(key for key in theirs["slopes"][0] if key.endswith(".trend"))
     assert list(slopes.index) == [row[by] for row in theirs["slopes"]]
     assert_allclose(slopes["estimate"], [row[trend] for row in theirs["slopes"]], rtol=1e-6)
     assert_allclose(slopes["se"], [row["SE"] for row in theirs["slopes"]], rtol=1e-6)
+    assert_allclose(slopes["df"], [row["df"] for row in theirs["slopes"]], rtol=1e-5)
     difference = theirs["difference"][0]
     first, second = difference["contrast"].split(" - ")
     row = result.slope_differences(by, reference=second).loc[first]

@@ -94,9 +94,9 @@ def _analysis(folder: RunFolder) -> str:
     return (
         f"The primary endpoint is {primary.measure}, analysed as {scale}. Change over time: a linear mixed model of "
         f"arm, study day and their interaction{covariates}, with a random intercept and slope a patient, by restricted "
-        "maximum likelihood; inference is asymptotic (normal). Change at each visit: analysis of covariance on the "
-        f"baseline{covariates} and arm. Nothing was imputed; missing and failed visits are missing data. An arm needs "
-        f"{plan.min_patients_per_arm} patients to be compared."
+        "maximum likelihood, with Kenward–Roger degrees of freedom. Change at each visit: analysis of covariance on "
+        f"the baseline{covariates} and arm. Nothing was imputed; missing and failed visits are missing data. An arm "
+        f"needs {plan.min_patients_per_arm} patients to be compared."
     )
 
 

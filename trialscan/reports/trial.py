@@ -93,8 +93,8 @@ def _courses(folder: RunFolder, figure: Flowable) -> list[Flowable]:
 
 def _comparison(folder: RunFolder, comparison: Comparison, figure: Flowable) -> list[Flowable]:
     caption = (
-        f"Primary endpoint. Points are estimates, bars {confidence(folder)} confidence intervals; left asymptotic, "
-        "right exact t. Drawn from statistics/figures/arm_comparison.csv."
+        f"Primary endpoint. Points are estimates, bars {confidence(folder)} confidence intervals; left by "
+        "Kenward–Roger, right exact t. Drawn from statistics/figures/arm_comparison.csv."
     )
     slopes, visits = slope_section(folder, comparison), visit_section(folder, comparison)
     shown = [*blocks.heading("Comparison of the arms", 85 * mm), figure, blocks.text(caption, "caption")]

@@ -67,9 +67,10 @@ def slope_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
         *blocks.heading("Change over time: random-intercept-and-slope model"),
         blocks.grid(head, rows, [2.3, 1.6, 2.1, 0.9, 2.3, 0.8], right=(3, 4, 5)),
         blocks.text(
-            "Slopes by restricted maximum likelihood; intervals and p values are asymptotic (normal), optimistic in "
-            "small trials. Percentages of an endpoint analysed as log(1 + value) are of (value + 1); a difference in "
-            "percent is the ratio of the arms' changes, less one. p values are not adjusted for multiplicity.",
+            "Slopes by restricted maximum likelihood; intervals and p values by Kenward and Roger's adjusted standard "
+            "errors and degrees of freedom. Percentages of an endpoint analysed as log(1 + value) are of (value + 1); "
+            "a difference in percent is the ratio of the arms' changes, less one. p values are not adjusted for "
+            "multiplicity.",
             "caption",
         ),
     ]

@@ -2,10 +2,12 @@
 
 from trialscan.statistics.check import Check, check_random_slope
 from trialscan.statistics.compare import ArmComparison, compare_arms
+from trialscan.statistics.inference import JointTest
 from trialscan.statistics.long_table import analysis_from
+from trialscan.statistics.mmrm import fit_mmrm
 from trialscan.statistics.plan import AnalysisPlan, EndpointPlan, plan_from
 from trialscan.statistics.random_slope import fit_random_slope
-from trialscan.statistics.results import Convergence, MixedModelResult, SlopeCovariance
+from trialscan.statistics.results import Convergence, MixedModelResult, SlopeCovariance, VisitCovariance
 
 __all__ = [
     "AnalysisPlan",
@@ -13,11 +15,14 @@ __all__ = [
     "Check",
     "Convergence",
     "EndpointPlan",
+    "JointTest",
     "MixedModelResult",
     "SlopeCovariance",
+    "VisitCovariance",
     "analysis_from",
     "check_random_slope",
     "compare_arms",
+    "fit_mmrm",
     "fit_random_slope",
     "plan_from",
 ]

@@ -64,17 +64,17 @@ def _check(verdict: str, loglik: float | None, effect: float | None, messages: t
 def _other_fit(result: MixedModelResult) -> tuple[float, Array]:
     """Log-likelihood and fixed effects on the data's scale; outcome, columns and time are scaled on the way."""
     design = result.design
+    times = design.frame[result.time].to_numpy(dtype=np.float64)
     n_obs, n_fixed = design.X.shape
     center, spread = float(np.mean(design.y)), float(np.std(design.y))
     lengths = np.sqrt(np.mean(design.X**2, axis=0))
-    t = (design.time - np.mean(design.time)) / np.std(design.time)
-    counts = np.diff(np.append(design.first_row, n_obs))
+    t = (times - np.mean(times)) / np.std(times)
     intercept = _coefficients_of_one(design.X, center)
     outcome = (design.y - design.X @ intercept) / spread
     fitted = MixedLM(
         outcome,
         design.X / lengths,
-        groups=np.repeat(np.arange(len(counts)), counts),
+        groups=design.frame[result.patient].to_numpy(dtype=str),
         exog_re=np.column_stack([np.ones_like(t), t]),
     ).fit(reml=result.reml, method="lbfgs")
     free = n_obs - n_fixed if result.reml else n_obs

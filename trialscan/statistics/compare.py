@@ -80,7 +80,7 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
     plan : endpoints, covariates, reference arm, alpha, and the least number of patients an arm needs.
 
     Each endpoint gets `<name>.descriptive` (raw scale), `<name>.random_slope` (slopes by arm, their differences from
-    the reference; asymptotic) and `<name>.ancova` (adjusted mean change by arm at each visit after baseline, their
+    the reference; Kenward–Roger) and `<name>.ancova` (adjusted mean change by arm at each visit after baseline, their
     differences; exact t). What the data do not allow is absent with its reason.
 
     Raises

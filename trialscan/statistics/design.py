@@ -30,10 +30,12 @@ Array = NDArray[np.float64]
 class CrossDesign:
     """A model's matrices for one row a patient, sorted by patient.
 
-    X (N, p) of full rank with `names`, its factorisation `basis`; y (N,); `frame` the rows of the table behind them.
+    X (N, p) of full rank with `names`, its factorisation `basis`; y (N,); `frame` the rows of the table behind them,
+    of which the right-hand side reads `model_columns`.
     """
 
     formula: str
+    model_columns: tuple[str, ...]
     X: Array
     y: Array
     names: tuple[str, ...]
@@ -77,11 +79,11 @@ def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str) -
     """
     require_columns(data, (patient, time))
     parsed = parse_formula(formula, data)
-    frame, dropped = _with_outcome(_sorted_frame(data, parsed, patient, (time,)), parsed)
-    _refuse_missing(frame, (*parsed.model_columns, time), patient)
+    frame, dropped = with_outcome(sorted_frame(data, parsed, patient, (time,)), parsed)
+    refuse_missing(frame, (*parsed.model_columns, time), patient)
     labels = [f"patient {who}, {time} {when:.15g}" for who, when in zip(frame[patient], frame[time], strict=True)]
     refuse_duplicates(labels, "patient and time")
-    cross = _cross_design(parsed, frame, labels, time)
+    cross = cross_design(parsed, frame, labels, time)
     patients, first_row = np.unique(frame[patient].to_numpy(dtype=str), return_index=True)
     if len(patients) < 2:
         raise StatisticsError("data", f"{len(patients)} patient with an outcome", "at least 2 patients")
@@ -98,24 +100,29 @@ def build_cross_design(data: pd.DataFrame, formula: str, *, patient: str) -> Cro
     """Read a table of one row a patient; otherwise as `build_design`."""
     require_columns(data, (patient,))
     parsed = parse_formula(formula, data)
-    frame, _ = _with_outcome(_sorted_frame(data, parsed, patient, ()), parsed)
-    _refuse_missing(frame, parsed.model_columns, patient)
+    frame, _ = with_outcome(sorted_frame(data, parsed, patient, ()), parsed)
+    refuse_missing(frame, parsed.model_columns, patient)
     labels = [f"patient {who}" for who in frame[patient]]
     refuse_duplicates(labels, "patient")
-    return _cross_design(parsed, frame, labels)
+    return cross_design(parsed, frame, labels)
 
 
-def _cross_design(parsed: ParsedFormula, frame: pd.DataFrame, labels: Sequence[str], *also: str) -> CrossDesign:
+def cross_design(parsed: ParsedFormula, frame: pd.DataFrame, labels: Sequence[str], *also: str) -> CrossDesign:
+    """Matrices of a cleaned frame; `labels` name its rows in faults, `also` further columns that must be finite."""
     for name in dict.fromkeys((*parsed.outcome_columns, *parsed.model_columns, *also)):
         if frame[name].dtype == np.float64:
             refuse_infinite(frame[name].to_numpy(), name, labels)
+    for name in parsed.model_columns:
+        if isinstance(frame[name].dtype, pd.CategoricalDtype) and len(frame[name].cat.categories) < 2:
+            level = ", ".join(map(str, frame[name].cat.categories))
+            raise StatisticsError(f"column {name!r}", f"{level} in every row", "two or more levels to compare")
     y, X, spec = _matrices(parsed, frame, labels)
     names = tuple(str(name) for name in spec.column_names)
     if np.ptp(y) == 0:
         raise StatisticsError(f"formula {parsed.text!r}", f"the outcome is {y[0]:g} in every row", "one that varies")
     basis = _full_rank_basis(X, names, parsed.text)
     _refuse_reproduced(y, basis, parsed.text)
-    return CrossDesign(parsed.text, X, y, names, basis, frame, spec)
+    return CrossDesign(parsed.text, parsed.model_columns, X, y, names, basis, frame, spec)
 
 
 def _full_rank_basis(X: Array, names: Sequence[str], formula: str) -> Orthogonal:
@@ -131,9 +138,11 @@ def _full_rank_basis(X: Array, names: Sequence[str], formula: str) -> Orthogonal
     return basis
 
 
-def _sorted_frame(data: pd.DataFrame, parsed: ParsedFormula, patient: str, order: tuple[str, ...]) -> pd.DataFrame:
-    """The columns of the model, cleaned; rows by patient and then the numeric columns `order`."""
-    names = dict.fromkeys((patient, *order, *parsed.outcome_columns, *parsed.model_columns))
+def sorted_frame(
+    data: pd.DataFrame, parsed: ParsedFormula, patient: str, order: tuple[str, ...], keep: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """The columns of the model, cleaned, and those to `keep`; rows by patient and then the numeric columns `order`."""
+    names = dict.fromkeys((patient, *order, *keep, *parsed.outcome_columns, *parsed.model_columns))
     frame = pd.DataFrame({name: data[name] for name in names}).reset_index(drop=True)
     frame[patient] = text_column(frame[patient])
     if frame[patient].isna().any():
@@ -147,7 +156,8 @@ def _sorted_frame(data: pd.DataFrame, parsed: ParsedFormula, patient: str, order
     return frame.sort_values([patient, *order], kind="stable", ignore_index=True)
 
 
-def _with_outcome(frame: pd.DataFrame, parsed: ParsedFormula) -> tuple[pd.DataFrame, int]:
+def with_outcome(frame: pd.DataFrame, parsed: ParsedFormula) -> tuple[pd.DataFrame, int]:
+    """The rows whose outcome is known, and how many are not."""
     present = frame[list(parsed.outcome_columns)].notna().all(axis=1)
     if not present.any():
         raise StatisticsError(f"column {listed(parsed.outcome_columns)!r}", "no value at all", "numbers")
@@ -158,7 +168,8 @@ def _with_outcome(frame: pd.DataFrame, parsed: ParsedFormula) -> tuple[pd.DataFr
     return kept, int((~present).sum())
 
 
-def _refuse_missing(frame: pd.DataFrame, names: Sequence[str], patient: str) -> None:
+def refuse_missing(frame: pd.DataFrame, names: Sequence[str], patient: str) -> None:
+    """Raise StatisticsError naming the first column with a missing value, how many rows lack it, and whose."""
     for name in dict.fromkeys(names):
         missing = frame[name].isna().to_numpy()
         if missing.any():

@@ -16,16 +16,12 @@ def result_record(result: MixedModelResult) -> dict[str, Any]:
     return {
         "formula": result.formula,
         "estimation": "REML" if result.reml else "ML",
-        "inference": result.inference,
+        "inference": result.inference.description,
         "n_patients": result.n_patients,
         "n_observations": result.n_obs,
         "coefficients": coefficient_records(result.coefficients),
         "vcov": matrix(result.vcov),
-        "covariance": {
-            "G": matrix(result.covariance.G),
-            "correlation": number(result.covariance.correlation),
-            "sigma2": number(result.covariance.sigma2),
-        },
+        "covariance": plain(result.covariance.record()),
         "minus2loglik": number(result.minus2loglik),
         "convergence": plain(asdict(result.convergence)),
     }

@@ -1,7 +1,8 @@
-"""What a fitted mixed model offers: coefficients, covariance, contrasts, slopes, and the evidence of convergence."""
+"""What a fitted mixed model offers: coefficients, LS-means, contrasts, slopes, tests, and evidence of convergence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,12 @@ from scipy import stats
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics.columns import listed, require_columns
-from trialscan.statistics.design import Design
+from trialscan.statistics.design import CrossDesign
+from trialscan.statistics.inference import Inference, JointTest
+from trialscan.statistics.lsmeans import Averaging, Grid, differences, reference_grid
+from trialscan.statistics.orthogonal import orthogonalise
 
 Array = NDArray[np.float64]
-ASYMPTOTIC = "asymptotic (normal) inference"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,41 @@ class SlopeCovariance:
         size = float(np.sqrt(self.G[0, 0] * self.G[1, 1]))
         return float(self.G[0, 1]) / size if size > 0 else float("nan")
 
+    def record(self) -> dict[str, Any]:
+        """For models.json."""
+        return {"G": self.G.tolist(), "correlation": self.correlation, "sigma2": self.sigma2}
+
+
+@dataclass(frozen=True)
+class VisitCovariance:
+    """Covariance (m, m) of the visits on the scale of the data, one matrix a group of patients.
+
+    `structure` is its short name, `label` its long one; `parameters` (k,) of each group are the natural ones.
+    """
+
+    structure: str
+    label: str
+    visits: tuple[str, ...]
+    matrices: Mapping[str, Array]
+    parameters: Mapping[str, Array]
+
+    @property
+    def matrix(self) -> Array:
+        """The covariance all patients share; StatisticsError where groups have their own."""
+        if len(self.matrices) > 1:
+            raise StatisticsError("covariance", f"one for each of {', '.join(self.matrices)}", "matrices[group]")
+        return next(iter(self.matrices.values()))
+
+    def record(self) -> dict[str, Any]:
+        """For models.json."""
+        return {
+            "structure": self.structure,
+            "label": self.label,
+            "visits": list(self.visits),
+            "matrices": {group: values.tolist() for group, values in self.matrices.items()},
+            "parameters": {group: values.tolist() for group, values in self.parameters.items()},
+        }
+
 
 @dataclass(frozen=True)
 class Convergence:
@@ -36,45 +74,51 @@ class Convergence:
 
     Gradient and Hessian are those in the parameters of optimisation, on the working scale (outcome and time divided by
     their spread). `relative_gradient` is the gradient norm over the number of rows. At a singular covariance the
-    minimum lies on the boundary and one Hessian eigenvalue may be zero.
+    minimum lies on the boundary and one Hessian eigenvalue may be zero. `iterations` are counted by kind, over all
+    starts; `fallback` tells, structure by structure, why those asked for before the one fitted were given up.
     """
 
     gradient_norm: float
     relative_gradient: float
     hessian_eigenvalues: tuple[float, ...]
     starts: int
-    bfgs_iterations: int
-    newton_iterations: int
+    iterations: Mapping[str, int]
     evaluations: int
     method: str
     parameterisation: str
     singular: bool
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class MixedModelResult:
     """A fitted linear mixed model; made by the fitting functions, which raise rather than return a failed fit.
 
-    `beta` (p,) with `vcov` (p, p) = (X'V⁻¹X)⁻¹ follow `names`. `minus2loglik` is restricted when `reml`. `inference`
-    says how degrees of freedom were had. `n_missing_outcome` rows of the table had no outcome and were left out.
+    `beta` (p,) follows `names`; `inference` holds its covariance and says how degrees of freedom were had.
+    `minus2loglik` is restricted when `reml`. `n_missing_outcome` rows of the table had no outcome and were left out.
+    `time` is the column of times or visits.
     """
 
     formula: str
     patient: str
     time: str
     reml: bool
-    inference: str
+    inference: Inference
     alpha: float
     names: tuple[str, ...]
     beta: Array
-    vcov: Array
-    covariance: SlopeCovariance
+    covariance: SlopeCovariance | VisitCovariance
     minus2loglik: float
     convergence: Convergence
     n_obs: int
     n_patients: int
     n_missing_outcome: int
-    design: Design
+    design: CrossDesign
+
+    @property
+    def vcov(self) -> Array:
+        """Covariance (p, p) of the fixed effects, as the method of inference has it."""
+        return self.inference.vcov
 
     @property
     def coefficients(self) -> pd.DataFrame:
@@ -114,6 +158,67 @@ class MixedModelResult:
             np.array([weights[level] - weights[chosen] for level in others]).reshape(-1, len(self.names)), others
         )
 
+    def lsmeans(
+        self, by: str | Sequence[str], *, weights: Averaging = "equal", at: Mapping[str, float] | None = None
+    ) -> pd.DataFrame:
+        """LS-means: a row each combination of the levels of the factors `by`, indexed by them.
+
+        Parameters
+        ----------
+        weights : how the other factors are averaged over: "equal" over all combinations of their levels, as emmeans'
+            default and SAS's, or "proportional" to the rows that have each.
+        at : values of numeric covariates; those not named stand at their mean over the model's rows.
+
+        `attrs["averaging"]` says the same in words. Raises StatisticsError for an unknown or numeric `by`.
+        """
+        grid = reference_grid(self.design, by, weights, at or {})
+        return self._grid_table(grid)
+
+    def lsmeans_differences(
+        self,
+        of: str,
+        by: str | Sequence[str] = (),
+        *,
+        reference: str | None = None,
+        weights: Averaging = "equal",
+        at: Mapping[str, float] | None = None,
+    ) -> pd.DataFrame:
+        """Differences of LS-means from the reference level of `of` (None: the first), within the levels of `by`.
+
+        Rows are indexed by (level, *by). Arguments as in `lsmeans`.
+        """
+        within = (by,) if isinstance(by, str) else tuple(by)
+        grid = reference_grid(self.design, (of, *within), weights, at or {})
+        return self._grid_table(differences(grid, reference))
+
+    def joint_test(self, combinations: ArrayLike | Sequence[str] | Mapping[str, ArrayLike]) -> JointTest:
+        """The F test that linear combinations are all zero.
+
+        `combinations` are names of coefficients, a matrix (c, p), or named combinations as `contrasts` takes them.
+        Combinations that repeat others are left out. Raises StatisticsError for unknown coefficients, or where nothing
+        is left to test.
+        """
+        rows = self._combination_rows(combinations)
+        kept = orthogonalise(rows.T).kept
+        if not kept:
+            raise StatisticsError("joint test", "no combination that is not zero", "one or more")
+        rows = rows[list(kept)]
+        return self.inference.joint(rows, rows @ self.beta)
+
+    def _combination_rows(self, combinations: ArrayLike | Sequence[str] | Mapping[str, ArrayLike]) -> Array:
+        if isinstance(combinations, Mapping):
+            return np.array([self._weights(name, each) for name, each in combinations.items()])
+        given = list(np.atleast_1d(np.asarray(combinations, dtype=object)))
+        if given and all(isinstance(each, str) for each in given):
+            return np.array([self._weights(name, {name: 1.0}) for name in given])
+        matrix = np.atleast_2d(np.asarray(combinations, dtype=np.float64))
+        return np.array([self._weights(f"row {index + 1}", row) for index, row in enumerate(matrix)])
+
+    def _grid_table(self, grid: Grid) -> pd.DataFrame:
+        table = self._table(grid.weights, grid.index)
+        table.attrs["averaging"] = grid.averaging
+        return table
+
     def _weights(self, name: str, weights: ArrayLike | Mapping[str, float]) -> Array:
         if isinstance(weights, Mapping):
             unknown = [key for key in weights if key not in self.names]
@@ -143,20 +248,21 @@ class MixedModelResult:
             weights[str(level)] = np.mean(at[1] - at[0], axis=0)
         return weights
 
-    def _table(self, weights: Array, names: Sequence[str]) -> pd.DataFrame:
+    def _table(self, weights: Array, index: Sequence[str] | pd.Index) -> pd.DataFrame:
         estimate = weights @ self.beta
         se = np.sqrt(np.einsum("ka,ab,kb->k", weights, self.vcov, weights))
+        df = self.inference.df(weights)
         t = estimate / se
-        reach = stats.norm.isf(self.alpha / 2) * se
+        reach = stats.t.isf(self.alpha / 2, df) * se
         return pd.DataFrame(
             {
                 "estimate": estimate,
                 "se": se,
-                "df": np.inf,
+                "df": df,
                 "t": t,
-                "p": 2 * stats.norm.sf(np.abs(t)),
+                "p": 2 * stats.t.sf(np.abs(t), df),
                 "lower": estimate - reach,
                 "upper": estimate + reach,
             },
-            index=pd.Index(names, name="name"),
+            index=index if isinstance(index, pd.Index) else pd.Index(index, name="name"),
         )

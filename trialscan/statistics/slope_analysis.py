@@ -84,12 +84,12 @@ def _slope_rows(result: MixedModelResult, data: EndpointData, modelled: pd.DataF
         mine = _of(modelled, str(arm))
         sizes = {"n_patients": mine["USUBJID"].nunique(), "n_observations": len(mine)}
         values = {"slope_per_day": slope["estimate"], **_inference(slope)}
-        note = f"change of {data.response('value')} a day; {result.inference}"
+        note = f"change of {data.response('value')} a day; {result.inference.description}"
         where = {"analysis_id": f"{data.name}.{KIND}", "parameter": data.code, "arm": str(arm)}
         rows += statistics_rows(values=sizes, **where)
         rows += statistics_rows(values=values, note=note, **where)
         if data.endpoint.transform == "log1p":
-            note = f"percent change per {DAYS} days of {data.quantity}; {result.inference}"
+            note = f"percent change per {DAYS} days of {data.quantity}; {result.inference.description}"
             rows += statistics_rows(values=_percent(slope, "percent_change"), note=note, **where)
     return rows
 
@@ -98,7 +98,8 @@ def _difference_rows(result: MixedModelResult, data: EndpointData, arms: Modelle
     rows: list[ResultRow] = []
     for arm, slope in result.slope_differences("TRT01P", arms.reference).iterrows():
         values = {"slope_difference_per_day": slope["estimate"], **_inference(slope)}
-        note = f"difference from {arms.reference} in the change of {data.response('value')} a day; {result.inference}"
+        change = f"difference from {arms.reference} in the change of {data.response('value')} a day"
+        note = f"{change}; {result.inference.description}"
         where = {
             "analysis_id": f"{data.name}.{KIND}",
             "parameter": data.code,
@@ -109,14 +110,14 @@ def _difference_rows(result: MixedModelResult, data: EndpointData, arms: Modelle
         if data.endpoint.transform == "log1p":
             note = (
                 f"percent by which the ratio per {DAYS} days of {data.quantity} differs from that in "
-                f"{arms.reference}; {result.inference}"
+                f"{arms.reference}; {result.inference.description}"
             )
             rows += statistics_rows(values=_percent(slope, "percent_difference"), note=note, **where)
     return rows
 
 
 def _inference(row: "pd.Series[float]") -> dict[str, float]:
-    return {"se": row["se"], "z": row["t"], "p": row["p"], "lower": row["lower"], "upper": row["upper"]}
+    return {name: row[name] for name in ("se", "df", "t", "p", "lower", "upper")}
 
 
 def _percent(row: "pd.Series[float]", name: str) -> dict[str, float]:

@@ -30,13 +30,20 @@ UNITS: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
 
 @dataclass(frozen=True)
 class Evaluation:
-    """−2 log-likelihood at natural parameters, its gradient (4,), Hessian (4, 4), and the fixed effects there."""
+    """−2 log-likelihood at natural parameters, its gradient (4,), Hessian (4, 4), and the fixed effects there.
+
+    `expected` (4, 4) is the mean of the Hessian; P (4, p, p) = X'V⁻¹K_kV⁻¹X and Q (4, 4, p, p) =
+    X'V⁻¹K_kV⁻¹K_lV⁻¹X serve inference.
+    """
 
     value: float
     gradient: Array
     hessian: Array
+    expected: Array
     beta: Array
     vcov: Array
+    P: Array
+    Q: Array
 
 
 @dataclass(frozen=True)
@@ -76,11 +83,22 @@ class SlopeLikelihood:
         p, vcov = self.moments.n_fixed, solved.vcov
         cross = np.einsum("ka,ab,lb->kl", M[:, p, :p], vcov, M[:, p, :p])
         hessian = -trace2 + 2 * (N[:, :, p, p] - cross)
+        P, Q = M[:, :p, :p], N[:, :, :p, :p]
+        expected = trace2
         if self.reml:
-            PK = np.einsum("ab,kbc->kac", vcov, M[:, :p, :p])
-            hessian = hessian + 2 * np.einsum("ab,klba->kl", vcov, N[:, :, :p, :p]) - np.einsum("kab,lba->kl", PK, PK)
-        gradient = self._gradient(solved, trace1, M)
-        return Evaluation(solved.value, gradient, (hessian + hessian.T) / 2, solved.beta, vcov)
+            PK = np.einsum("ab,kbc->kac", vcov, P)
+            through = 2 * np.einsum("ab,klba->kl", vcov, Q) - np.einsum("kab,lba->kl", PK, PK)
+            hessian, expected = hessian + through, expected - through
+        return Evaluation(
+            value=solved.value,
+            gradient=self._gradient(solved, trace1, M),
+            hessian=(hessian + hessian.T) / 2,
+            expected=(expected + expected.T) / 2,
+            beta=solved.beta,
+            vcov=vcov,
+            P=P,
+            Q=Q,
+        )
 
     def _gradient(self, solved: _Solved, trace: Array, M: Array) -> Array:
         p = self.moments.n_fixed

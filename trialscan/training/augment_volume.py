@@ -1,5 +1,7 @@
 """Random patches of CT scans: crops, zoom, noise, blur, thick slices, missing field of view, calibration errors."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -124,7 +126,9 @@ def _change_intensity(image: Tensor, labels: Tensor, settings: VolumeAugmentatio
     gain = 1 + rng.uniform(-1, 1) * settings.gain
     image = (image.clamp(min=_AIR_HU) - _AIR_HU) * gain + _AIR_HU + rng.uniform(-1, 1) * settings.offset_hu
     if rng.random() < settings.thick_slices:
-        image = _thicken(image, _draw(settings.thick_voxels, rng), axis=int(rng.choice(3, p=[0.15, 0.15, 0.7])))
+        image = _coarsen(image, _draw(settings.thick_voxels, rng), [int(rng.choice(3, p=[0.15, 0.15, 0.7]))])
+    if rng.random() < settings.coarse:
+        image = _coarsen(image, _draw(settings.coarse_voxels, rng), [0, 1, 2])
     if rng.random() < settings.blur:
         image = smooth(image, _draw(settings.blur_voxels, rng))
     grain = torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
@@ -140,12 +144,10 @@ def _patches(shape: torch.Size, rng: np.random.Generator) -> Tensor:
     return resample_image(coarse, shape).mul(2).clamp(0, 1)
 
 
-def _thicken(image: Tensor, factor: float, axis: int) -> Tensor:
-    """Average along one axis as slices `factor` voxels thick would, and interpolate back."""
-    shape = list(image.shape)
-    coarse = shape.copy()
-    coarse[axis] = max(2, round(shape[axis] / factor))
-    return resample_image(resample_image(image, coarse), shape)
+def _coarsen(image: Tensor, factor: float, axes: Sequence[int]) -> Tensor:
+    """Average along axes as voxels `factor` times as long would, and interpolate back."""
+    coarse = [max(2, round(n / factor)) if axis in axes else n for axis, n in enumerate(image.shape)]
+    return resample_image(resample_image(image, coarse), image.shape)
 
 
 def smooth(image: Tensor, sigma: float) -> Tensor:

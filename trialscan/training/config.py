@@ -48,6 +48,8 @@ class VolumeAugmentation(Section):
     blur_voxels: Span = (0.2, 1.0)
     thick_slices: Probability = 0.25
     thick_voxels: Span = (1.5, 3.5)
+    coarse: Probability = 0.0
+    coarse_voxels: Span = (1.1, 1.6)
 
 
 class PlanarAugmentation(Section):
