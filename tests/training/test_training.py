@@ -135,8 +135,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path, kind, case, sa
 
 def test_frozen_normalisation_keeps_its_statistics(tmp_path):
     network = config().network | {"norm": "batch"}
-    settings = config(network=network, freeze_norm_after=0.5)
-    train(settings, [ball()], volume_patch, tmp_path / "frozen", stop_after=2)
+    settings = config(network=network, freeze_norm_at=2)
+    train(settings, [ball()], volume_patch, tmp_path / "frozen", stop_after=3)
     halfway = torch.load(tmp_path / "frozen" / "checkpoint.pt", weights_only=True)["network"]
     end = torch.load(train(settings, [ball()], volume_patch, tmp_path / "frozen"), weights_only=True)["network"]
     statistics = [name for name in end if name.endswith(("running_mean", "running_var"))]

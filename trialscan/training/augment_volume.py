@@ -94,7 +94,7 @@ def _start(
         lesion = case.lesions[rng.choice(len(case.lesions), p=diameter / diameter.sum())]
         voxel = np.array(np.unravel_index(lesion[rng.integers(lesion.size)], case.labels.shape))
         if (voxel >= lower).all() and (voxel < upper).all():
-            wish = voxel - np.round(size * rng.uniform(0.25, 0.75, 3)).astype(int)
+            wish = voxel - np.round(size * rng.uniform(*settings.placement, 3)).astype(int)
             return _inside(wish, size, lower, upper)
     overhang = np.minimum(size // 6, 12)
     ends = np.sort(np.stack([lower - overhang, upper + overhang - size]), axis=0)

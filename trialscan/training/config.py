@@ -36,6 +36,7 @@ class VolumeAugmentation(Section):
     one_lung: Probability = 0.25
     field_cut: Probability = 0.2
     lesion_centred: Probability = 0.85
+    placement: Span = (0.25, 0.75)
     offset_hu: float = 30.0
     gain: float = 0.05
     lung_offset_hu: float = 35.0
@@ -75,8 +76,9 @@ class TrainingConfig(Section):
     Inference slides a `window` (None takes the patch) with `overlap` and drops pieces of foreground below
     `min_component_share` of the largest and lesions (labels from 2 on) whose probability stays below
     `min_lesion_peak`. `spacing_mm` is None for planar models, which see `planar_size` pixels
-    along the longer side. After the share `freeze_norm_after` of the steps, batch normalisation keeps the running
-    statistics that inference uses, and the rest of the network learns to live with them.
+    along the longer side. At step `freeze_norm_at` the running average of the weights takes over, batch normalisation
+    is given its statistics over many batches and keeps them from then on, as inference does; what follows learns with
+    them (compare Wu & Johnson, "Rethinking Batch in BatchNorm", 2021).
     """
 
     name: str
@@ -99,7 +101,7 @@ class TrainingConfig(Section):
     cross_entropy_weight: float = 1.0
     class_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.995
-    freeze_norm_after: Probability = 1.0
+    freeze_norm_at: Annotated[int, Field(ge=0)] | None = None
     bfloat16: bool = True
     seed: int = 0
     checkpoint_every: Annotated[int, Field(ge=1)] = 100

@@ -22,6 +22,7 @@ Sampler = Callable[[Case, TrainingConfig, np.random.Generator], tuple[Tensor, Te
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
 AVERAGE_EVERY = 5
+SETTLING_BATCHES = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,11 @@ def train(
         if not first:
             log.writerow(["step", "loss", "learning_rate"])
         for step, (images, labels) in _batches(config, cases, sampler, first, last):
-            if step >= config.freeze_norm_after * config.steps:
+            if step == config.freeze_norm_at:
+                _settle_norm(
+                    learner, (batch for _, (batch, _) in _batches(config, cases, sampler, 0, SETTLING_BATCHES))
+                )
+            if config.freeze_norm_at is not None and step >= config.freeze_norm_at:
                 _freeze_norm(learner.network)
             value = _step(learner, loss, images, labels, config)
             if (step + 1) % AVERAGE_EVERY == 0:
@@ -121,10 +126,24 @@ def train(
     return checkpoint
 
 
+def _settle_norm(learner: Learner, batches: Iterator[Tensor]) -> None:
+    """Go on from the averaged weights, with the statistics that they have over many batches."""
+    learner.network.load_state_dict(learner.average.module.state_dict())
+    for module in _norms(learner.network):
+        module.reset_running_stats()
+        module.momentum = None
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        for batch in batches:
+            learner.network(batch)
+
+
 def _freeze_norm(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
-            module.eval()
+    for module in _norms(network):
+        module.eval()
+
+
+def _norms(network: nn.Module) -> Iterator[nn.BatchNorm2d | nn.BatchNorm3d]:
+    return (module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d))
 
 
 def average_weights(checkpoint: Path) -> dict[str, Tensor]:

@@ -89,10 +89,10 @@ def build_visit_design(
     parsed = parse_formula(formula, coded)
     sorted_rows = sorted_frame(coded, parsed, patient, (_VISIT,), keep=(visit, _NAME, *extra))
     _refuse_visits_without_outcome(sorted_rows, parsed.outcome_columns, order)
+    refuse_duplicates(_labels(sorted_rows, patient), "patient and visit")
     frame, dropped = with_outcome(sorted_rows, parsed)
     refuse_missing(frame, (*parsed.model_columns, visit, *extra), patient)
-    labels = [f"patient {who}, visit {when}" for who, when in zip(frame[patient], frame[_NAME], strict=True)]
-    refuse_duplicates(labels, "patient and visit")
+    labels = _labels(frame, patient)
     patients, first, codes = np.unique(frame[patient].to_numpy(dtype=str), return_index=True, return_inverse=True)
     if len(patients) < 2:
         raise StatisticsError("data", f"{len(patients)} patient with an outcome", "at least 2 patients")
@@ -136,6 +136,19 @@ def declared_order(column: "pd.Series[Any]", name: str, given: Sequence[str] | N
             "Name the visits in time order",
         )
     return tuple(sorted(present, key=lambda visit: int(_DIGITS.findall(visit)[0])))
+
+
+def visit_positions(column: "pd.Series[Any]", order: Sequence[str]) -> Array:
+    """The place of each row's visit in the order, NaN where it is missing; StatisticsError for an unknown visit."""
+    names = _visit_names(column)
+    if unknown := sorted(set(names.dropna()) - set(order)):
+        raise StatisticsError(f"column {str(column.name)!r}", f"unknown visit {listed(unknown)}", f"{listed(order)}")
+    place = {name: float(index) for index, name in enumerate(order)}
+    return np.asarray(names.map(place), dtype=np.float64)
+
+
+def _labels(frame: pd.DataFrame, patient: str) -> list[str]:
+    return [f"patient {who}, visit {when}" for who, when in zip(frame[patient], frame[_NAME], strict=True)]
 
 
 def _visit_names(column: "pd.Series[Any]") -> "pd.Series[str]":

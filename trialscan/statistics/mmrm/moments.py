@@ -39,13 +39,30 @@ class Scale:
 class Patterns:
     """Patterns that share a covariance: observed (R, m), patients of each (R,), and their rows.
 
-    `rows` (N_g, q) are sorted by pattern, patient and visit; pattern r owns rows first[r] … first[r + 1].
+    `rows` (N_g, q) are sorted by pattern, patient and visit; pattern r owns rows first[r] … first[r + 1]. `patients`
+    are in the order of the rows.
     """
 
     observed: NDArray[np.bool_]
     counts: Array
     rows: Array
     first: NDArray[np.intp]
+    patients: NDArray[np.intp]
+
+    def without(self, patient: int) -> "Patterns":
+        """All patients but one, patterns left without any included."""
+        place = int(np.flatnonzero(self.patients == patient)[0])
+        pattern = int(np.searchsorted(np.cumsum(self.counts), place, side="right"))
+        size = int(self.observed[pattern].sum())
+        start = int(self.first[pattern] + (place - np.sum(self.counts[:pattern])) * size)
+        later = np.arange(len(self.first)) > pattern
+        return Patterns(
+            observed=self.observed,
+            counts=self.counts - (np.arange(len(self.counts)) == pattern),
+            rows=np.delete(self.rows, slice(start, start + size), axis=0),
+            first=self.first - size * later,
+            patients=np.delete(self.patients, place),
+        )
 
     @property
     def n_visits(self) -> int:
@@ -74,6 +91,12 @@ class Moments:
         self.n_fixed = n_fixed
         size = sum(self._bytes_a_pattern(group) * len(group.observed) for group in groups)
         self._kept = [group.products(slice(None)) for group in groups] if size <= _KEPT_BYTES else None
+
+    def without(self, patient: int) -> "Moments":
+        """The same study, on the same working scale, without one patient."""
+        groups = tuple(group.without(patient) if np.any(group.patients == patient) else group for group in self.groups)
+        left = sum(len(group.rows) for group in groups)
+        return Moments(groups, left, self.n_fixed)
 
     def chunks(self, group: int) -> Iterator[tuple[slice, Array]]:
         """Slices of a group's patterns with their products."""
@@ -124,5 +147,9 @@ def _patterns(design: VisitDesign, W: Array, group: int) -> Patterns:
     pattern_of_patient[chosen] = pattern_of.ravel()
     mine = np.flatnonzero(chosen[design.patient_of_row])
     order = mine[np.argsort(pattern_of_patient[design.patient_of_row[mine]], kind="stable")]
+    members = np.flatnonzero(chosen)
+    patients = members[np.argsort(pattern_of_patient[members], kind="stable")]
     first = np.concatenate([[0], np.cumsum(counts * observed.sum(axis=1))])
-    return Patterns(observed, counts.astype(np.float64), np.ascontiguousarray(W[order]), first.astype(np.intp))
+    return Patterns(
+        observed, counts.astype(np.float64), np.ascontiguousarray(W[order]), first.astype(np.intp), patients
+    )

@@ -35,13 +35,15 @@ class Minimum:
     evaluations: int
 
 
-def find_minimum(likelihood: MmrmLikelihood) -> Minimum:
-    """The lowest minimum reached from uncorrelated and from correlated visits.
+def find_minimum(likelihood: MmrmLikelihood, start: Array | None = None) -> Minimum:
+    """The lowest minimum reached from uncorrelated and from correlated visits, or that near `start` where it is given.
 
     Raises
     ------
     StatisticsError : the search ended where the gradient is not zero or the Hessian is not positive definite.
     """
+    if start is not None:
+        return _descend(likelihood, start)
     found, faults = [], []
     for correlation in STARTS:
         try:
