@@ -1,6 +1,7 @@
 """The comparison of arms: against R, against each other's closed forms, and honest about what is absent."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics import AnalysisPlan, EndpointPlan, analysis_from, compare_arms, fit_random_slope
+from trialscan.statistics import AnalysisPlan, EndpointPlan, analysis_from, compare_arms, fit_mmrm, fit_random_slope
 
 PLAN = AnalysisPlan((EndpointPlan("BURDENML", primary=True),))
 COLUMNS = ["analysis_id", "parameter", "visit", "arm", "comparator", "statistic", "value", "note"]
@@ -92,6 +93,47 @@ def test_slopes_by_arm_are_rs(lesion_trial):
     for name in ("se", "df", "t", "p", "lower", "upper"):
         assert cell(comparison.results, "primary.random_slope", name, **where) == row[name]
     assert comparison.models[0]["independent_check"]["verdict"] == "agrees"
+
+
+def test_an_mmrm_gives_the_changes_at_visits_in_place_of_covariance_analyses(lesion_trial):
+    analysis, plan, _ = lesion_trial
+    comparison = compare_arms(analysis, replace(plan, model="mmrm"))
+    assert comparison.absent == ()
+    assert set(comparison.results["analysis_id"]) == {"primary.descriptive", "primary.random_slope", "primary.mmrm"}
+    model = comparison.models[1]
+    assert model["covariance"]["structure"] == "us"
+    assert model["inference"] == "Kenward–Roger, natural parameters, observed information"
+    data = analysis.assign(TRT01P=pd.Categorical(analysis["TRT01P"], ["control", "active"]))
+    data = data[(data["ABLFL"] != "Y") & data["AVAL"].notna()]
+    direct = fit_mmrm(data, model["formula"], patient="USUBJID", visit="AVISIT")
+    assert model["minus2loglik"] == pytest.approx(direct.minus2loglik, rel=1e-12)
+    row = direct.lsmeans_differences("TRT01P", "AVISIT").loc[("active", "V5")]
+    where = {"visit": "V5", "arm": "active", "comparator": "control"}
+    for ours, name in {"adjusted_mean_difference": "estimate", "se": "se", "df": "df", "p": "p"}.items():
+        assert_allclose(cell(comparison.results, "primary.mmrm", ours, **where), row[name], rtol=1e-9)
+    size = cell(comparison.results, "primary.mmrm", "n", visit="V5", arm="active", comparator="")
+    assert size == ((data["AVISIT"] == "V5") & (data["TRT01P"] == "active")).sum()
+
+
+def test_an_mmrm_that_falls_back_says_why(analysis):
+    third = analysis["AVISIT"] == "V3"
+    first = analysis["AVISIT"] == "V1"
+    apart = analysis[~(third & (analysis["USUBJID"] < "P12")) & ~(first & (analysis["USUBJID"] >= "P12"))]
+    model = compare_arms(apart, replace(PLAN, model="mmrm")).models[1]
+    assert model["covariance"]["structure"] != "us"
+    assert "no patient was seen at both V1 and V3" in model["convergence"]["fallback"][0]
+
+
+def test_one_visit_after_baseline_is_no_mmrm(analysis):
+    two = analysis[analysis["AVISIT"].isin(["V0", "V1"])]
+    absent = dict(compare_arms(two, replace(PLAN, model="mmrm")).absent)
+    assert "1 visit(s) after baseline; expected two or more" in absent["primary.mmrm"]
+
+
+@pytest.mark.parametrize("change", [{"model": "anova"}, {"df": "wald"}, {"covariance": ("us", "vc")}])
+def test_a_plan_of_unknown_methods_is_refused(change):
+    with pytest.raises(StatisticsError, match="plan: "):
+        replace(PLAN, **change)
 
 
 def test_table_has_fixed_columns_and_says_how_degrees_of_freedom_were_had(analysis):

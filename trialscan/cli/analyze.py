@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, get_args
 
 import click
 
 from trialscan.pipeline.analyze import TableColumns, analyze_table
 from trialscan.statistics import ArmComparison
 from trialscan.statistics.long_table import DAYS_PER_UNIT
+from trialscan.statistics.mmrm import DF_METHODS, FALLBACK
+from trialscan.statistics.plan import Model
 
 
 @click.command()
@@ -26,6 +28,15 @@ from trialscan.statistics.long_table import DAYS_PER_UNIT
 @click.option("--reference", help="The arm to compare with.  [default: the first by name]")
 @click.option("--transform", type=click.Choice(["none", "log1p"]), default="none", show_default=True)
 @click.option("--alpha", type=float, default=0.05, show_default=True)
+@click.option("--model", type=click.Choice(get_args(Model)), default="random_slope", show_default=True)
+@click.option(
+    "--covariance",
+    default=",".join(FALLBACK),
+    show_default=True,
+    callback=lambda *given: _names(given[-1]),
+    help="Structures of the MMRM, comma between; the first that can be fitted.",
+)
+@click.option("--df", type=click.Choice(DF_METHODS), default=DF_METHODS[0], show_default=True)
 @click.option("--min-patients", type=int, default=3, show_default=True, help="Fewest patients an arm may have.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def analyze(table: Path, out: Path, protocol: str | None, as_json: bool, **columns: Unpack[TableColumns]) -> None:

@@ -10,7 +10,8 @@ from trialscan.pipeline.stages.tabulate import endpoint_measures
 from trialscan.pipeline.tables import parameters, write_table
 from trialscan.statistics import AnalysisPlan, ArmComparison, EndpointPlan, analysis_from, compare_arms, plan_from
 from trialscan.statistics.long_table import parameter_code
-from trialscan.statistics.plan import Transform
+from trialscan.statistics.mmrm import DF_METHODS, FALLBACK
+from trialscan.statistics.plan import Model, Transform
 from trialscan.study import load_protocol
 
 COLUMNS: tuple[Literal["outcome", "arm", "visit", "patient", "time"], ...] = (
@@ -28,7 +29,7 @@ class TableColumns(TypedDict, total=False):
     `outcome`, `arm`, `visit`, `patient`, `time` and `covariates` name columns; `baseline` names a visit or a column
     (None: the earliest visit); `time_unit` is day, week, month or year; `reference` is the arm to compare with (None:
     the first by name); `transform` is none (the default) or log1p; intervals cover 1 − `alpha` (0.05); an arm of fewer
-    than `min_patients` (3) is not modelled.
+    than `min_patients` (3) is not modelled. `model`, `covariance` and `df` are those of `AnalysisPlan`.
     """
 
     outcome: str | None
@@ -43,6 +44,9 @@ class TableColumns(TypedDict, total=False):
     transform: Transform
     alpha: float
     min_patients: int
+    model: Model
+    covariance: tuple[str, ...]
+    df: str
 
 
 def analyze_table(table: Path, out: Path, *, protocol: str | Path | None, columns: TableColumns) -> ArmComparison:
@@ -97,6 +101,13 @@ def _by_columns(data: pd.DataFrame, columns: TableColumns) -> ArmComparison:
     )
     endpoint = EndpointPlan(parameter_code(outcome), columns.get("transform", "none"), primary=True)
     plan = AnalysisPlan(
-        (endpoint,), covariates, columns.get("reference"), columns.get("alpha", 0.05), columns.get("min_patients", 3)
+        endpoints=(endpoint,),
+        covariates=covariates,
+        reference_arm=columns.get("reference"),
+        alpha=columns.get("alpha", 0.05),
+        min_patients_per_arm=columns.get("min_patients", 3),
+        model=columns.get("model", "random_slope"),
+        covariance=columns.get("covariance", FALLBACK),
+        df=columns.get("df", DF_METHODS[0]),
     )
     return compare_arms(analysis, plan)

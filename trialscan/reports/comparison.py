@@ -104,8 +104,12 @@ class Comparison:
         return tuple(arm for arm in self.arms if arm != UNASSIGNED)
 
     def of(self, endpoint: Endpoint, kind: str) -> list[Estimate]:
-        """The estimates of one analysis of an endpoint: "descriptive", "random_slope" or "ancova"."""
+        """The estimates of one analysis of an endpoint: "descriptive", "random_slope", "ancova", "mmrm"."""
         return [row for row in self.estimates if row.analysis_id == f"{endpoint.name}.{kind}"]
+
+    def visitwise(self, endpoint: Endpoint) -> list[Estimate]:
+        """The estimates of changes at visits: of the MMRM where there is one, else of the analyses of covariance."""
+        return self.of(endpoint, "mmrm") or self.of(endpoint, "ancova")
 
     @cached_property
     def arms(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def visit_numbers(estimate: Estimate) -> tuple[float | None, float | None, float
 
 def in_percent(comparison: Comparison, endpoint: Endpoint) -> bool:
     """Whether the endpoint's changes stand in percent in results.csv."""
-    rows = [*comparison.of(endpoint, "random_slope"), *comparison.of(endpoint, "ancova")]
+    rows = [*comparison.of(endpoint, "random_slope"), *comparison.visitwise(endpoint)]
     return any(name.startswith("percent_") for row in rows for name in row.statistics)
 
 
@@ -35,7 +35,7 @@ def arm_table(comparison: Comparison, endpoint: Endpoint) -> pd.DataFrame:
     slopes = [
         (SLOPE, "", e.arm, *slope_numbers(e)) for e in comparison.of(endpoint, "random_slope") if not e.comparator
     ]
-    means = [(VISIT, e.visit, e.arm, *visit_numbers(e)) for e in comparison.of(endpoint, "ancova") if not e.comparator]
+    means = [(VISIT, e.visit, e.arm, *visit_numbers(e)) for e in comparison.visitwise(endpoint) if not e.comparator]
     known = [row for row in (*slopes, *means) if row[3] is not None]
     return pd.DataFrame(known, columns=COLUMNS)
 

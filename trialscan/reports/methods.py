@@ -91,12 +91,18 @@ def _analysis(folder: RunFolder) -> str:
     plan, primary = folder.protocol.analysis, folder.protocol.endpoints.primary
     scale = "log(1 + value)" if primary.transform == "log1p" else "the value as measured"
     covariates = f", {', '.join(plan.covariates)}" if plan.covariates else ""
+    at_visits = (
+        f"a mixed model for repeated measures (MMRM) of baseline and arm by visit{covariates}, covariance "
+        f"{', else '.join(plan.covariance)}, {plan.df} degrees of freedom"
+        if plan.model == "mmrm"
+        else f"analysis of covariance on the baseline{covariates} and arm"
+    )
     return (
         f"The primary endpoint is {primary.measure}, analysed as {scale}. Change over time: a linear mixed model of "
         f"arm, study day and their interaction{covariates}, with a random intercept and slope a patient, by restricted "
-        "maximum likelihood, with Kenward–Roger degrees of freedom. Change at each visit: analysis of covariance on "
-        f"the baseline{covariates} and arm. Nothing was imputed; missing and failed visits are missing data. An arm "
-        f"needs {plan.min_patients_per_arm} patients to be compared."
+        f"maximum likelihood, with {plan.df} degrees of freedom. Change at each visit: {at_visits}. Nothing was "
+        "imputed; missing and failed visits are missing data. An arm needs "
+        f"{plan.min_patients_per_arm} patients to be compared."
     )
 
 

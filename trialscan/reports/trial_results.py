@@ -17,23 +17,28 @@ _WHERE = "statistics/models.json"
 
 def headline(folder: RunFolder, comparison: Comparison) -> Flowable:
     """The primary comparison in words, or the reason why there is none."""
-    primary = comparison.primary
-    differences = [row for row in comparison.of(primary, "random_slope") if row.comparator and row.get("p") is not None]
+    primary, kind = comparison.primary, folder.protocol.analysis.model
+    differences = [row for row in comparison.of(primary, kind) if row.comparator and row.get("p") is not None]
     if not differences:
-        reason = comparison.absent.get("primary.random_slope", "no reason recorded")
+        reason = comparison.absent.get(f"primary.{kind}", "no reason recorded")
         words = f"<b>The comparison of the arms is absent.</b> {markup(sentence(shortened(reason, where=_WHERE)))}"
         return blocks.box([blocks.rich(words)], alert=True)
-    level = confidence(folder)
-    scale = " per 28 days" if in_percent(comparison, primary) else " per day"
+    percent = in_percent(comparison, primary)
+    if kind == "random_slope":
+        what = f"change per {'28 days' if percent else 'day'}"
+        sign = "it falls faster, or rises slower, than in the comparator"
+    else:
+        last = differences[-1].visit
+        differences = [row for row in differences if row.visit == last]
+        what, sign = f"change from baseline to {markup(last)}", "it fell more, or rose less, than in the comparator"
     lines = []
     for row in differences:
         shown = interval(*_difference(row), digits=_digits(comparison, primary))
-        unit = " %" if in_percent(comparison, primary) else ""
         lines.append(
             blocks.rich(
                 f"<b>{markup(primary.label)}, primary: {markup(row.arm)} against {markup(row.comparator)}</b><br/>"
-                f"Difference in change{scale}: <b>{shown}{unit}</b>, {level} confidence interval; p {_p(row)}. "
-                "Negative: it falls faster, or rises slower, than in the comparator. Asymptotic (normal) inference."
+                f"Difference in {what}: <b>{shown}{' %' if percent else ''}</b>, {confidence(folder)} confidence "
+                f"interval; p {_p(row)}, {number(row.get('df'), 1)} degrees of freedom. Negative: {sign}."
             )
         )
     return blocks.box(lines, alert=False)
@@ -81,7 +86,7 @@ def visit_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
     story: list[Flowable] = []
     for endpoint in comparison.endpoints:
         digits = _digits(comparison, endpoint)
-        estimates = comparison.of(endpoint, "ancova")
+        estimates = comparison.visitwise(endpoint)
         rows = [
             _visit_row(row, digits)
             for row in estimates
@@ -95,8 +100,11 @@ def visit_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
     if not story:
         return []
     note = (
-        "Change from baseline, by analysis of covariance with the baseline and the protocol's covariates; exact t with "
-        "residual degrees of freedom. Patients without a value at the visit take no part in its row."
+        "Change from baseline, by one mixed model for repeated measures over all visits (MMRM) with the baseline by "
+        "visit and the protocol's covariates. The covariance used is in statistics/models.json."
+        if folder.protocol.analysis.model == "mmrm"
+        else "Change from baseline, by analysis of covariance with the baseline and the protocol's covariates; exact t "
+        "with residual degrees of freedom. Patients without a value at the visit take no part in its row."
     )
     return [*blocks.heading("Change from baseline at each visit"), *story, blocks.text(note, "caption")]
 
@@ -137,7 +145,13 @@ def _visit_row(row: Estimate, digits: int) -> Sequence[str]:
     numbers = _difference(row) if row.comparator else visit_numbers(row)
     who = f"{row.arm} − {row.comparator}" if row.comparator else row.arm
     p = p_value(row.get("p")) if row.comparator else NONE
-    return [row.visit, who, count(row.get("n")), interval(*numbers, digits=digits), count(row.get("df")), p]
+    return [row.visit, who, count(row.get("n")), interval(*numbers, digits=digits), _df(row), p]
+
+
+def _df(row: Estimate) -> str:
+    """Degrees of freedom, whole where they are."""
+    df = row.get("df")
+    return count(df) if df is None or df == round(df) else number(df, 1)
 
 
 def _difference(row: Estimate) -> tuple[float | None, float | None, float | None]:

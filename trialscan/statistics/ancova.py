@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from statsmodels.regression.linear_model import OLS
 
 from trialscan.errors import StatisticsError
+from trialscan.statistics.adjusted import difference_rows, mean_rows
 from trialscan.statistics.arm_data import EndpointData, counted, term, varying, with_covariates
 from trialscan.statistics.arms import choose_arms, patients_per_arm
 from trialscan.statistics.design import CrossDesign, build_cross_design
 from trialscan.statistics.plan import AnalysisPlan
 from trialscan.statistics.records import coefficient_records, matrix, number
-from trialscan.statistics.rows import ResultRow, statistics_rows
+from trialscan.statistics.rows import ResultRow
 
 Array = NDArray[np.float64]
 KIND = "ancova"
@@ -82,7 +83,7 @@ def fit_ancova(frame: pd.DataFrame, formula: str, *, arms: tuple[str, ...], alph
 
 def visits_after_baseline(data: EndpointData) -> tuple[str, ...]:
     """Visits, in order, with a record after its patient's baseline."""
-    after = set(_after_baseline(data.records)["AVISIT"])
+    after = set(data.after_baseline()["AVISIT"])
     return tuple(visit for visit in data.visits if visit in after)
 
 
@@ -95,7 +96,7 @@ def analyse_visit(
     ------
     StatisticsError : nothing can be compared at this visit, and why.
     """
-    records = _after_baseline(data.records)
+    records = data.after_baseline()
     records, left_out = with_covariates(records[records["AVISIT"] == visit].reset_index(drop=True), plan.columns)
     for reason, absent in {
         "patients without a baseline value": records["BASE"].isna(),
@@ -129,13 +130,6 @@ def analyse_visit(
     return _rows(fit, data, visit, modelled), record, dict(arms.too_few)
 
 
-def _after_baseline(records: pd.DataFrame) -> pd.DataFrame:
-    """Records that are no baseline and not before the patient's baseline day."""
-    baseline = records[records["ABLFL"] == "Y"].drop_duplicates("USUBJID").set_index("USUBJID")["ADY"]
-    before = records["ADY"] < records["USUBJID"].map(baseline).astype(np.float64)
-    return records[(records["ABLFL"] != "Y") & ~before].reset_index(drop=True)
-
-
 def _counts(data: EndpointData, present: pd.DataFrame) -> dict[str, int]:
     every = {str(arm): 0 for arm in sorted(data.records["TRT01P"].dropna().unique())}
     return every | patients_per_arm(present, present["USUBJID"])
@@ -162,35 +156,12 @@ def _fit_record(fit: AncovaFit) -> dict[str, Any]:
 
 
 def _rows(fit: AncovaFit, data: EndpointData, visit: str, modelled: pd.DataFrame) -> list[ResultRow]:
-    where = {"analysis_id": f"{data.name}.{KIND}", "parameter": data.code, "visit": visit}
+    at = {"analysis_id": f"{data.name}.{KIND}", "parameter": data.code, "visit": visit}
     reference = str(fit.adjusted_means.index[0])
-    change = f"change of {data.response('value')} from baseline"
     rows: list[ResultRow] = []
     for arm, mean in fit.adjusted_means.iterrows():
-        mine = {**where, "arm": str(arm)}
-        rows += statistics_rows(values={"n": float((modelled["TRT01P"] == arm).sum())}, **mine)
-        values = {"adjusted_mean_change": mean["estimate"], **_interval(mean)}
-        rows += statistics_rows(values=values, note=f"{change}; {AVERAGING}; {INFERENCE}", **mine)
-        rows += _percent_rows(mean, "percent_change", f"percent change from baseline of {data.quantity}", data, mine)
+        size = int((modelled["TRT01P"] == arm).sum())
+        rows += mean_rows(mean, size, data, at | {"arm": str(arm)}, f"{AVERAGING}; {INFERENCE}")
     for arm, difference in fit.differences.iterrows():
-        mine = {**where, "arm": str(arm), "comparator": reference}
-        values = {"adjusted_mean_difference": difference["estimate"], **_interval(difference)}
-        values |= {"t": difference["t"], "p": difference["p"]}
-        rows += statistics_rows(values=values, note=f"difference from {reference} in {change}; {INFERENCE}", **mine)
-        note = f"percent by which {data.quantity} over its baseline differs from that in {reference}"
-        rows += _percent_rows(difference, "percent_difference", note, data, mine)
+        rows += difference_rows(difference, data, at | {"arm": str(arm), "comparator": reference}, INFERENCE)
     return rows
-
-
-def _interval(row: "pd.Series[float]") -> dict[str, float]:
-    return {"se": row["se"], "df": row["df"], "lower": row["lower"], "upper": row["upper"]}
-
-
-def _percent_rows(
-    row: "pd.Series[float]", name: str, note: str, data: EndpointData, where: dict[str, str]
-) -> list[ResultRow]:
-    if data.endpoint.transform != "log1p":
-        return []
-    ends = {name: "estimate", f"{name}_lower": "lower", f"{name}_upper": "upper"}
-    values = {key: float(100 * np.expm1(row[end])) for key, end in ends.items()}
-    return statistics_rows(values=values, note=note, **where)

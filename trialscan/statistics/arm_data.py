@@ -55,6 +55,13 @@ class EndpointData:
         match = re.fullmatch(r"(.+?) \((.+)\)", self.label)
         return f"({match[1]} + 1 {match[2]})" if match else f"({self.label} + 1)"
 
+    def after_baseline(self) -> pd.DataFrame:
+        """Records that are no baseline and not before the patient's baseline day."""
+        records = self.records
+        baseline = records[records["ABLFL"] == "Y"].drop_duplicates("USUBJID").set_index("USUBJID")["ADY"]
+        before = records["ADY"] < records["USUBJID"].map(baseline).astype(np.float64)
+        return records[(records["ABLFL"] != "Y") & ~before].reset_index(drop=True)
+
     def response(self, column: str) -> str:
         """The column on the scale of analysis, as a formula writes it."""
         return f"log1p({column})" if self.endpoint.transform == "log1p" else column

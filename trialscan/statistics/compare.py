@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics import ancova, slope_analysis
+from trialscan.statistics import ancova, mmrm_analysis, slope_analysis
 from trialscan.statistics.arm_data import EndpointData, endpoint_data, read_analysis
 from trialscan.statistics.columns import listed
 from trialscan.statistics.descriptive import describe
@@ -81,7 +81,8 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
 
     Each endpoint gets `<name>.descriptive` (raw scale), `<name>.random_slope` (slopes by arm, their differences from
     the reference; Kenward–Roger) and `<name>.ancova` (adjusted mean change by arm at each visit after baseline, their
-    differences; exact t). What the data do not allow is absent with its reason.
+    differences; exact t), or in its place `<name>.mmrm` where the plan's model is that. What the data do not allow is
+    absent with its reason.
 
     Raises
     ------
@@ -99,6 +100,9 @@ def _compare_endpoint(data: EndpointData, plan: AnalysisPlan, gathered: _Gathere
     gathered.rows += describe(data)
     slope_id, visit_id = f"{data.name}.{slope_analysis.KIND}", f"{data.name}.{ancova.KIND}"
     gathered.add(slope_id, data.code, partial(slope_analysis.analyse_slopes, data, plan))
+    if plan.model == "mmrm":
+        gathered.add(f"{data.name}.{mmrm_analysis.KIND}", data.code, partial(mmrm_analysis.analyse_visits, data, plan))
+        return
     visits = ancova.visits_after_baseline(data)
     if not visits:
         gathered.add(visit_id, data.code, partial(_no_visits, data))

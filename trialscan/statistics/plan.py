@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trialscan.errors import StatisticsError
+from trialscan.statistics.covariance import STRUCTURES
+from trialscan.statistics.mmrm import DF_METHODS, FALLBACK
 from trialscan.study import AnalysisSettings, EndpointSettings
 
 Transform = Literal["log1p", "none"]
+Model = Literal["random_slope", "mmrm"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class AnalysisPlan:
     reference_arm : the arm the others are compared with; None takes the first by name.
     alpha : intervals cover 1 − alpha.
     min_patients_per_arm : with fewer an arm is not modelled.
+    model : what the primary comparison is: the difference of slopes ("random_slope", with visit-wise differences by
+        ANCOVA), or that of changes at the last visit by an MMRM ("mmrm", which gives all visit-wise differences).
+    covariance : the MMRM's structures, the first that can be fitted. df : degrees of freedom of mixed models.
     """
 
     endpoints: tuple[EndpointPlan, ...]
@@ -42,6 +48,9 @@ class AnalysisPlan:
     reference_arm: str | None = None
     alpha: float = 0.05
     min_patients_per_arm: int = 3
+    model: Model = "random_slope"
+    covariance: tuple[str, ...] = FALLBACK
+    df: str = DF_METHODS[0]
 
     def __post_init__(self) -> None:
         """Refuse a plan that does not say one thing."""
@@ -53,6 +62,12 @@ class AnalysisPlan:
             raise StatisticsError("plan: endpoints", f"a parameter twice in {', '.join(codes)}", "each once")
         if not 0 < self.alpha < 1:
             raise StatisticsError("plan: alpha", f"{self.alpha!r}", "a probability between 0 and 1")
+        if unknown := [name for name in self.covariance if name not in STRUCTURES]:
+            raise StatisticsError("plan: covariance", ", ".join(unknown), f"some of {', '.join(STRUCTURES)}")
+        if self.df not in DF_METHODS:
+            raise StatisticsError("plan: df", f"{self.df!r}", f"one of {', '.join(DF_METHODS)}")
+        if self.model not in ("random_slope", "mmrm"):
+            raise StatisticsError("plan: model", f"{self.model!r}", "'random_slope' or 'mmrm'")
         if self.min_patients_per_arm < 2:
             raise StatisticsError("plan: min_patients_per_arm", f"{self.min_patients_per_arm}", "at least 2")
 
@@ -79,4 +94,7 @@ def plan_from(endpoints: EndpointSettings, analysis: AnalysisSettings, codes: Ma
         reference_arm=analysis.reference_arm,
         alpha=analysis.alpha,
         min_patients_per_arm=analysis.min_patients_per_arm,
+        model=analysis.model,
+        covariance=analysis.covariance,
+        df=analysis.df,
     )

@@ -16,6 +16,7 @@ from trialscan.statistics.inference import (
     Sensitivity,
     adjusted_vcov,
 )
+from trialscan.statistics.mmrm.fit import DF_METHODS
 from trialscan.statistics.reml import METHOD
 from trialscan.statistics.results import Convergence, MixedModelResult, SlopeCovariance
 from trialscan.statistics.slope_likelihood import Evaluation, SlopeLikelihood
@@ -24,7 +25,6 @@ from trialscan.statistics.slope_moments import Scales, slope_moments
 
 Array = NDArray[np.float64]
 Information = Literal["observed", "expected"]
-DF_METHODS = ("kenward-roger", "kenward-roger-linear", "satterthwaite", "residual", "asymptotic")
 
 
 def fit_random_slope(

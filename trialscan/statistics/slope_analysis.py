@@ -36,7 +36,7 @@ def analyse_slopes(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultR
     modelled = arms.of(records)
     covariates, constant = varying(modelled, plan.columns)
     formula = " + ".join([f"{data.response('AVAL')} ~ TRT01P * ADY", *map(term, covariates)])
-    result = fit_random_slope(modelled, formula, patient="USUBJID", time="ADY", alpha=plan.alpha)
+    result = fit_random_slope(modelled, formula, patient="USUBJID", time="ADY", df=plan.df, alpha=plan.alpha)
     rows = [*_slope_rows(result, data, modelled), *_difference_rows(result, data, arms)]
     record = {
         **_heading(data, plan, arms, modelled),

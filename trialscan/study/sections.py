@@ -219,10 +219,18 @@ class EndpointSettings(Section):
             seen.append(endpoint)
 
 
-class AnalysisSettings(Section):
-    """The statistical analysis plan; `reference_arm` null means the first arm in alphabetical order."""
+Covariance = Literal["us", "toeph", "toep", "ar1h", "ar1", "csh", "cs", "adh", "ad"]
 
-    model: Literal["random_slope"] = "random_slope"
+
+class AnalysisSettings(Section):
+    """The statistical analysis plan; `reference_arm` null means the first arm in alphabetical order.
+
+    `covariance` is the MMRM's: the first structure that can be fitted is taken.
+    """
+
+    model: Literal["random_slope", "mmrm"] = "random_slope"
+    covariance: Annotated[tuple[Covariance, ...], Field(min_length=1)] = ("us", "toeph", "ar1h", "csh", "cs")
+    df: Literal["kenward-roger", "kenward-roger-linear", "satterthwaite", "residual", "asymptotic"] = "kenward-roger"
     covariates: Annotated[tuple[Name, ...], AfterValidator(distinct_covariates)] = ()
     reference_arm: Text | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05

@@ -1,0 +1,54 @@
+"""Rows of results.csv for adjusted means (LS-means) of change from baseline and their differences between arms."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from trialscan.statistics.arm_data import EndpointData
+from trialscan.statistics.rows import ResultRow, statistics_rows
+
+Where = Mapping[str, str]
+
+
+def mean_rows(mean: "pd.Series[float]", size: int, data: EndpointData, where: Where, remarks: str) -> list[ResultRow]:
+    """n, the adjusted mean change of an arm with se, df and interval, and for log1p the percent change.
+
+    `where` holds analysis_id, parameter, visit and arm; `remarks` say how means are averaged and inference is had.
+    """
+    values = {"adjusted_mean_change": mean["estimate"], **_interval(mean)}
+    note = f"{_change(data)}; {remarks}"
+    return [
+        *statistics_rows(values={"n": float(size)}, **where),
+        *statistics_rows(values=values, note=note, **where),
+        *_percent_rows(mean, "percent_change", f"percent change from baseline of {data.quantity}", data, where),
+    ]
+
+
+def difference_rows(difference: "pd.Series[float]", data: EndpointData, where: Where, remarks: str) -> list[ResultRow]:
+    """The difference of adjusted means from the comparator in `where`, with test, and for log1p in percent."""
+    reference = where["comparator"]
+    values = {"adjusted_mean_difference": difference["estimate"], **_interval(difference)}
+    values |= {"t": difference["t"], "p": difference["p"]}
+    note = f"difference from {reference} in {_change(data)}; {remarks}"
+    percent = f"percent by which {data.quantity} over its baseline differs from that in {reference}"
+    return [
+        *statistics_rows(values=values, note=note, **where),
+        *_percent_rows(difference, "percent_difference", percent, data, where),
+    ]
+
+
+def _change(data: EndpointData) -> str:
+    return f"change of {data.response('value')} from baseline"
+
+
+def _interval(row: "pd.Series[float]") -> dict[str, float]:
+    return {"se": row["se"], "df": row["df"], "lower": row["lower"], "upper": row["upper"]}
+
+
+def _percent_rows(row: "pd.Series[float]", name: str, note: str, data: EndpointData, where: Where) -> list[ResultRow]:
+    if data.endpoint.transform != "log1p":
+        return []
+    ends = {name: "estimate", f"{name}_lower": "lower", f"{name}_upper": "upper"}
+    values = {key: float(100 * np.expm1(row[end])) for key, end in ends.items()}
+    return statistics_rows(values=values, note=note, **where)
