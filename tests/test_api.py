@@ -2,10 +2,13 @@
 
 import inspect
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import trialscan
 from trialscan import errors
+from trialscan.imaging import Units, Volume, affine_from, write_volume
 
 
 def test_the_functions_of_the_package():
@@ -15,6 +18,61 @@ def test_the_functions_of_the_package():
         function = getattr(trialscan, name)
         assert inspect.isfunction(function)
         assert function.__doc__
+
+
+def test_a_mask_compared_with_itself_and_a_table_analysed(tmp_path):
+    mask = Volume(np.pad(np.ones((3, 4, 5), np.uint8), 2), affine_from((1.0, 2.0, 3.0)), Units.LABEL)
+    write_volume(tmp_path / "mask.nii.gz", mask)
+    agreement = trialscan.evaluate(tmp_path / "mask.nii.gz", tmp_path / "mask.nii.gz")
+    assert agreement["dice"].tolist() == [1.0]
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        [(f"P{n}", "ab"[n % 2], f"V{v}", 28 * v, rng.normal(n % 3)) for n in range(16) for v in range(4)],
+        columns=["who", "group", "when", "day", "value"],
+    )
+    table.to_csv(tmp_path / "table.csv", index=False)
+    comparison = trialscan.analyze(
+        tmp_path / "table.csv",
+        tmp_path / "out",
+        outcome="value",
+        arm="group",
+        visit="when",
+        patient="who",
+        time="day",
+        model="mmrm",
+        covariance=("cs",),
+    )
+    assert [model["analysis_id"] for model in comparison.models] == ["primary.random_slope", "primary.mmrm"]
+    written = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert len(written) == len(comparison.results)
+
+
+def test_a_scan_is_outlined_and_aligned_with_itself(tmp_path):
+    grid = np.stack(np.meshgrid(*(np.arange(n) * 4.0 for n in (32, 30, 28)), indexing="ij"), -1)
+    organ = np.linalg.norm(grid - [62, 58, 54], axis=-1) < 44
+    lesion = np.linalg.norm(grid - [50, 58, 54], axis=-1) < 12
+    texture = np.random.default_rng(1).normal(0, 20, organ.shape)
+    affine = affine_from((4.0, 4.0, 4.0))
+    files = {
+        "scan": (np.where(lesion, -300, np.where(organ, -850, 40)) + texture, Units.HU),
+        "organ": (organ, Units.LABEL),
+        "lesions": (lesion, Units.LABEL),
+    }
+    for name, (array, units) in files.items():
+        kind = np.int16 if units is Units.HU else np.uint8
+        write_volume(tmp_path / f"{name}.nii.gz", Volume(array.astype(kind), affine, units))
+    paths = {name: tmp_path / f"{name}.nii.gz" for name in files}
+    found = trialscan.segment(
+        paths["scan"], "covid_lung_ct", tmp_path / "out", organ_mask=paths["organ"], lesion_mask=paths["lesions"]
+    )
+    assert found.model is None
+    assert (tmp_path / "out" / "quality.json").is_file()
+    alignment = trialscan.register(
+        paths["scan"], paths["scan"], tmp_path / "aligned", fixed_mask=paths["organ"], moving_mask=paths["organ"],
+        method="rigid", spacing_mm=4,
+    )  # fmt: skip
+    points = np.array([[-62.0, -58.0, 54.0]])
+    assert np.linalg.norm(alignment.to_followup(points) - points) < 0.5
 
 
 def test_an_unknown_name_is_an_attribute_error():
