@@ -52,15 +52,18 @@ def data(config: Path, data: Path, jobs: int) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A checkpoint to take weights from; of several, their mean.",
 )
+@click.option("--stop-after", type=click.IntRange(min=1), help="End at this step, before the schedule does.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
-def fit(config: Path, data: Path, out: Path, start_from: tuple[Path, ...], threads: int) -> None:
+def fit(
+    config: Path, *, data: Path, out: Path, start_from: tuple[Path, ...], stop_after: int | None, threads: int
+) -> None:
     """Fit the network."""
     torch.set_num_threads(threads)
     settings = load_config(config)
     cases = load_cases(sorted(data.glob("case_*.npz")))
     sampler = planar_patch if settings.kind == "planar" else volume_patch
     weights = mean_weights(start_from) if start_from else None
-    click.echo(f"checkpoint: {train(settings, cases, sampler, out, start_from=weights)}")
+    click.echo(f"checkpoint: {train(settings, cases, sampler, out, start_from=weights, stop_after=stop_after)}")
 
 
 @main.command()

@@ -1,0 +1,18 @@
+"""Analyses beyond the mixed models: responders, counts, time to an event, multiplicity. Libraries do the fitting."""
+
+from trialscan.statistics.further.counts import CountAnalysis, analyse_counts
+from trialscan.statistics.further.multiplicity import adjust_p, fixed_sequence, gatekeep
+from trialscan.statistics.further.responders import ResponderAnalysis, analyse_responders
+from trialscan.statistics.further.survival import EventAnalysis, analyse_events
+
+__all__ = [
+    "CountAnalysis",
+    "EventAnalysis",
+    "ResponderAnalysis",
+    "adjust_p",
+    "analyse_counts",
+    "analyse_events",
+    "analyse_responders",
+    "fixed_sequence",
+    "gatekeep",
+]

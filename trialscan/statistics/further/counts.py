@@ -1,0 +1,114 @@
+"""Counts over an exposure: negative binomial and Poisson regression, with checks of dispersion and excess zeros."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.discrete.discrete_model import CountResults, NegativeBinomial, Poisson
+from statsmodels.tools.sm_exceptions import ConvergenceWarning, HessianInversionWarning
+
+from trialscan.errors import StatisticsError
+from trialscan.statistics.further.table import arm_table, wald_table
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CountAnalysis:
+    """What a count regression found.
+
+    model: "negative binomial" or "Poisson" (taken where the data show no over-dispersion). coefficients: log rates.
+    rate_ratios: a row each other arm: estimate, lower, upper, p. dispersion: the negative binomial's alpha (variance =
+    mean + alpha mean²), 0 for Poisson. overdispersion_p: score test of alpha = 0 in the Poisson fit, one-sided (Dean
+    1992); below the level of the intervals the model is negative binomial. zeros: observed and expected patients
+    without a count. zeros_p: chance of at least so many zeros under the model (Poisson-binomial, normal approximation).
+    """
+
+    model: str
+    coefficients: pd.DataFrame
+    rate_ratios: pd.DataFrame
+    dispersion: float
+    overdispersion_p: float
+    zeros: tuple[int, float]
+    zeros_p: float
+    minus2loglik: float
+
+
+def analyse_counts(
+    data: pd.DataFrame,
+    *,
+    patient: str,
+    arm: str,
+    count: str,
+    exposure: str,
+    reference: str | None = None,
+    covariates: Sequence[str] = (),
+    alpha: float = 0.05,
+) -> CountAnalysis:
+    """Compare rates, `count` events over `exposure` (time under observation), a row a patient.
+
+    Raises
+    ------
+    StatisticsError : faults of the table (see `arm_table`); a count that is no whole number ≥ 0; an exposure that is
+        not positive; no event at all; a fit that did not converge.
+    """
+    table = arm_table(
+        data, patient=patient, arm=arm, reference=reference, covariates=covariates, numbers=[count, exposure]
+    )
+    y, time = table.columns[count], table.columns[exposure]
+    for name, wrong, expected in (
+        (count, (y < 0) | (y != np.round(y)), "whole numbers from 0 on"),
+        (exposure, time <= 0, "a time above zero"),
+    ):
+        if wrong.any():
+            who = table.patients[int(np.argmax(wrong))]
+            raise StatisticsError(f"column {name!r}", f"patient {who} has {table.columns[name][wrong][0]:g}", expected)
+    if not y.any():
+        raise StatisticsError(f"column {count!r}", "no event in any patient", "some events")
+    poisson = _fitted(Poisson(y, table.X, exposure=time), None)
+    rate = time * np.exp(table.X @ np.asarray(poisson.params))
+    overdispersion_p = float(stats.norm.sf(np.sum((y - rate) ** 2 - y) / np.sqrt(2 * np.sum(rate**2))))
+    dispersed = overdispersion_p < alpha
+    fit, dispersion = poisson, 0.0
+    if dispersed:
+        start = np.append(np.asarray(poisson.params), 0.5)
+        fit = _fitted(NegativeBinomial(y, table.X, exposure=time), start)
+        dispersion = float(fit.params[-1])
+    p = len(table.names)
+    coefficients = wald_table(table.names, np.asarray(fit.params)[:p], np.asarray(fit.bse)[:p], alpha)
+    chosen = coefficients.loc[list(table.comparisons), ["estimate", "lower", "upper"]]
+    ratios = chosen.apply(np.exp).assign(p=coefficients.loc[list(table.comparisons), "p"])
+    mean = time * np.exp(table.X @ np.asarray(fit.params)[:p])
+    none = np.exp(-mean) if not dispersed else (1 + dispersion * mean) ** (-1 / dispersion)
+    observed, awaited = int(np.sum(y == 0)), float(np.sum(none))
+    spread = float(np.sqrt(np.sum(none * (1 - none))))
+    return CountAnalysis(
+        model="negative binomial" if dispersed else "Poisson",
+        coefficients=coefficients,
+        rate_ratios=ratios.set_axis(pd.Index(table.comparisons.values(), name="arm")),
+        dispersion=dispersion,
+        overdispersion_p=overdispersion_p,
+        zeros=(observed, awaited),
+        zeros_p=float(stats.norm.sf((observed - 0.5 - awaited) / spread)) if spread > 0 else 1.0,
+        minus2loglik=-2 * float(fit.llf),
+    )
+
+
+def _fitted(model: Poisson | NegativeBinomial, start: Array | None) -> CountResults:
+    """A converged fit; with a `start` by BFGS, as the negative binomial needs: Newton's method there returns NaN."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HessianInversionWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        how = {"method": "newton", "tol": 1e-10} if start is None else {"method": "bfgs", "gtol": 1e-8}
+        fit: CountResults = model.fit(start_params=start, maxiter=2000, disp=0, **how)
+    gradient = float(np.max(np.abs(model.score(np.asarray(fit.params)))))
+    if not np.isfinite(np.asarray(fit.bse)).all() or not gradient < 1e-3 * len(model.endog):
+        raise StatisticsError(
+            "count regression", f"the fit did not converge (gradient {gradient:.3g})", "a maximum of the likelihood"
+        )
+    return fit
