@@ -19,6 +19,7 @@ MAX_STEPS = 200
 MAX_HALVINGS = 40
 GRADIENT_TOLERANCE = 1e-8
 METHOD = "Newton with the exact Hessian, Fisher scoring where it is not positive definite, natural parameters"
+DEFINITE = 1e-10
 STARTS = (0.0, 0.5)
 
 
@@ -84,8 +85,8 @@ def _variances(patterns: Patterns) -> Array:
 
 def _descend(likelihood: MmrmLikelihood, phi: Array) -> Minimum:
     newton = scoring = evaluations = 0
-    at = likelihood(_inside(likelihood, phi))
     phi = _inside(likelihood, phi)
+    at = likelihood(phi)
     scale = float(likelihood.moments.n_obs)
     for _ in range(MAX_STEPS):
         step, exact = _step(at)
@@ -110,15 +111,20 @@ def _inside(likelihood: MmrmLikelihood, phi: Array) -> Array:
 
 
 def _step(at: Evaluation) -> tuple[Array, bool]:
-    """The Newton step where the exact Hessian allows it, else the scoring step."""
-    for matrix, exact in ((at.hessian, True), (at.expected, False)):
-        size = np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
-        scaled = matrix / np.outer(size, size)
-        values, vectors = np.linalg.eigh(scaled)
-        if values[0] > 1e-10 * values[-1] or not exact:
-            values = np.maximum(values, 1e-10 * max(float(values[-1]), 1e-300))
-            return -(vectors @ ((vectors.T @ (at.gradient / size)) / values)) / size, exact
-    raise AssertionError  # pragma: no cover - the expected Hessian always gives a step
+    """The Newton step where the exact Hessian is positive definite, else the scoring step; and which it is."""
+    size, values, vectors = _spectrum(at.hessian)
+    exact = bool(values[0] > DEFINITE * values[-1])
+    if not exact:
+        size, values, vectors = _spectrum(at.expected)
+        values = np.maximum(values, DEFINITE * max(float(values[-1]), 1e-300))
+    return -(vectors @ ((vectors.T @ (at.gradient / size)) / values)) / size, exact
+
+
+def _spectrum(matrix: Array) -> tuple[Array, Array, Array]:
+    """The root of the diagonal, and eigenvalues and eigenvectors of the matrix scaled by it."""
+    size = np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
+    values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
+    return size, values, vectors
 
 
 def _line(likelihood: MmrmLikelihood, phi: Array, step: Array, value: float, scale: float) -> Array | None:
@@ -135,7 +141,7 @@ def _checked(likelihood: MmrmLikelihood, phi: Array, at: Evaluation, steps: tupl
     size = np.sqrt(np.maximum(np.abs(np.diag(at.expected)), 1e-300))
     gradient = float(np.max(np.abs(at.gradient / size)) / np.sqrt(likelihood.moments.n_obs))
     values = np.asarray(np.linalg.eigvalsh(at.hessian / np.outer(size, size)))
-    if not gradient <= GRADIENT_TOLERANCE or values[0] <= 1e-10 * values[-1]:
+    if not gradient <= GRADIENT_TOLERANCE or values[0] <= DEFINITE * values[-1]:
         raise StatisticsError(
             "mixed model",
             f"the fit did not converge: relative gradient {gradient:.3g}, "
