@@ -179,6 +179,17 @@ def test_training_without_cases_is_refused(tmp_path):
         train(config(), [], volume_patch, tmp_path)
 
 
+def test_a_bundle_holds_what_half_precision_cannot(tmp_path):
+    settings = config(network=config().network | {"norm": "batch"})
+    weights = average_weights(train(settings, [ball()], volume_patch, tmp_path / "run"))
+    variance = next(name for name in weights if name.endswith("running_var"))
+    weights[variance] = weights[variance] * 1e8
+    write_bundle(settings, weights, tmp_path / "bundle", "1")
+    kept = load_bundle(tmp_path / "bundle").network.state_dict()
+    for name, value in weights.items():
+        torch.testing.assert_close(kept[name], value, rtol=1e-3, atol=1e-6)
+
+
 def test_a_trained_network_becomes_a_bundle_that_runs(tmp_path):
     weights = average_weights(train(config(), [ball()], volume_patch, tmp_path / "run"))
     digest = write_bundle(config(), weights, tmp_path / "bundle", "1.0")

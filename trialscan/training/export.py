@@ -18,8 +18,12 @@ _INTENDED_USE = "Research on clinical-trial images. Not for diagnosis."
 
 
 def write_bundle(config: TrainingConfig, weights: dict[str, Tensor], bundle: Path, version: str) -> str:
-    """Write weights (half precision) and configurations to `bundle`; returns the SHA-256 digest of the weights."""
-    content = to_safetensors({name: value.detach().half().contiguous() for name, value in sorted(weights.items())})
+    """Write weights and configurations to `bundle`; returns the SHA-256 digest of the weights.
+
+    Weights are kept in half precision; what does not fit it (the variances of batch normalisation can pass 65504) and
+    whole numbers are kept as they are.
+    """
+    content = to_safetensors({name: _compact(value.detach()) for name, value in sorted(weights.items())})
     digest = hashlib.sha256(content).hexdigest()
     for path in (WEIGHTS, METADATA):
         (bundle / path).parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +31,12 @@ def write_bundle(config: TrainingConfig, weights: dict[str, Tensor], bundle: Pat
     _write_json(bundle / METADATA, _metadata(config, digest, version))
     _write_json(bundle / INFERENCE, _inference(config))
     return digest
+
+
+def _compact(value: Tensor) -> Tensor:
+    half = value.half()
+    fits = value.is_floating_point() and torch.allclose(half.to(value.dtype), value, rtol=1e-3, atol=1e-6)
+    return (half if fits else value).contiguous()
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
