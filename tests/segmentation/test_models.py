@@ -64,7 +64,7 @@ def test_a_simulated_thorax_of_a_fresh_seed(thorax, seed):
     assert organ["dice"] is not None
     assert organ["dice"] >= 0.97
     assert lesions["dice"] is not None
-    assert lesions["dice"] >= 0.65
+    assert lesions["dice"] >= 0.80
 
 
 @pytest.mark.parametrize("visit", ["baseline", "followup"])
