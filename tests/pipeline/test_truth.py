@@ -1,4 +1,4 @@
-"""The whole house against the simulator's truth: burdens and lesion identities by the shipped network's own masks."""
+"""Half of the sample trial against the simulator's truth: burdens and identities by the shipped network's own masks."""
 
 import os
 from pathlib import Path
@@ -9,23 +9,15 @@ import pytest
 
 import trialscan
 
-DESIGN = """\
-seed: 9907
-arms:
-  control: {patients: 2, slope_per_day: -0.006}
-  treated: {patients: 2, slope_per_day: -0.030}
-visits: {D00: 0, D14: 14, D28: 28}
-burden: {mean: 4.5, intercept_sd: 0.4, slope_sd_per_day: 0.003, visit_sd: 0.03}
-lesions: {count: [2, 4], new_share: 0.25, resolved_share: 0.25, merge_share: 0.3, split_share: 0.25}
-scans: {spacing_mm: [3.0, 3.0, 3.0], scanner: varied, breathing_sd: 0.3}
-"""
+SAMPLE = Path(__file__).parents[2] / "sample_manifests" / "sample_trial.yaml"
 NEAR_MM = 20.0
 
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("truth")
-    (root / "design.yaml").write_text(DESIGN)
+    half = SAMPLE.read_text(encoding="utf-8").replace("patients: 6", "patients: 3")
+    (root / "design.yaml").write_text(half, encoding="utf-8")
     manifest = trialscan.simulate(root / "design.yaml", root / "trial")
     trialscan.run(manifest, "covid_lung_ct", root / "run", arms=manifest.parent / "arms.csv", jobs=os.cpu_count())
     return root
