@@ -54,7 +54,7 @@ def test_report_prints_the_cells_of_the_results(run: Path) -> None:
     assert f"Difference in change per 28 days: {shown} %, 95 % confidence interval" in words
     assert words.count(shown) == 2
     assert "Burden (ml), primary: Verumab <5 mg> against Placebozine" in words
-    assert "Asymptotic (normal) inference" in words
+    assert "degrees of freedom. Negative: it falls faster" in words
     assert "Consolidation (%), secondary 1" in words
     assert "Evidence of convergence" in words
 

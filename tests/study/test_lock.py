@@ -82,6 +82,8 @@ endpoints:
   secondary: []
 analysis:
   model: random_slope
+  covariance: [us, toeph, ar1h, csh, cs]
+  df: kenward-roger
   covariates: []
   reference_arm: null
   alpha: 0.05

@@ -160,9 +160,9 @@ def test_small_lesions_are_drawn_as_well_as_large_ones():
     case = Case(np.zeros(labels.shape, np.float16), labels, lung_boxes(labels))
     assert sorted(lesion.size for lesion in case.lesions) == [8, 8000]
     settings = config(labels={0: "background", 1: "lung", 2: "glass"}, volume={"zoom": (1, 1), "lesion_centred": 1})
-    patches = [volume_patch(case, settings, np.random.default_rng(seed))[1] for seed in range(60)]
+    patches = [volume_patch(case, settings, np.random.default_rng(seed))[1] for seed in range(240)]
     small = sum(1 <= int((patch == 2).sum()) <= 16 for patch in patches)
-    assert small >= 3
+    assert small >= 8  # by volume it would be one in a thousand, by diameter one in eleven
 
 
 def test_given_weights_are_the_start(tmp_path):
