@@ -8,8 +8,9 @@ import click
 
 from trialscan.pipeline.analyze import TableColumns, analyze_table
 from trialscan.statistics import ArmComparison
+from trialscan.statistics.inference import DF_METHODS
 from trialscan.statistics.long_table import DAYS_PER_UNIT
-from trialscan.statistics.mmrm import DF_METHODS, FALLBACK
+from trialscan.statistics.mmrm import FALLBACK
 from trialscan.statistics.plan import Model
 
 

@@ -9,8 +9,9 @@ from trialscan.errors import StatisticsError, UsageError
 from trialscan.pipeline.stages.tabulate import endpoint_measures
 from trialscan.pipeline.tables import parameters, write_table
 from trialscan.statistics import AnalysisPlan, ArmComparison, EndpointPlan, analysis_from, compare_arms, plan_from
+from trialscan.statistics.inference import DF_METHODS
 from trialscan.statistics.long_table import parameter_code
-from trialscan.statistics.mmrm import DF_METHODS, FALLBACK
+from trialscan.statistics.mmrm import FALLBACK
 from trialscan.statistics.plan import Model, Transform
 from trialscan.study import load_protocol
 

@@ -10,8 +10,8 @@ from statsmodels.regression.linear_model import OLS
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics.adjusted import difference_rows, mean_rows
-from trialscan.statistics.arm_data import EndpointData, counted, term, varying, with_covariates
-from trialscan.statistics.arms import choose_arms, patients_per_arm
+from trialscan.statistics.arm_data import EndpointData
+from trialscan.statistics.changes import changes_from_baseline
 from trialscan.statistics.design import CrossDesign, build_cross_design
 from trialscan.statistics.plan import AnalysisPlan
 from trialscan.statistics.records import coefficient_records, matrix, number
@@ -97,21 +97,15 @@ def analyse_visit(
     StatisticsError : nothing can be compared at this visit, and why.
     """
     records = data.after_baseline()
-    records, left_out = with_covariates(records[records["AVISIT"] == visit].reset_index(drop=True), plan.columns)
-    for reason, absent in {
-        "patients without a baseline value": records["BASE"].isna(),
-        "patients without an arm": records["TRT01P"].isna(),
-    }.items():
-        if absent.any():
-            left_out[reason] = counted(records["USUBJID"][absent])
-    present = records[records["BASE"].notna()].reset_index(drop=True)
-    where = f"parameter {data.code}, visit {visit}"
-    what = "patient(s) with a value and a baseline"
-    arms = choose_arms(_counts(data, present), plan, where=where, what=what)
-    modelled = arms.of(present)
-    covariates, constant = varying(modelled, plan.columns)
-    value, base = data.response("AVAL"), data.response("BASE")
-    formula = " + ".join([f"{{{value} - {base}}} ~ TRT01P + {base}", *map(term, covariates)])
+    changes = changes_from_baseline(
+        records[records["AVISIT"] == visit].reset_index(drop=True),
+        data,
+        plan,
+        where=f"parameter {data.code}, visit {visit}",
+        what="patient(s) with a value and a baseline",
+    )
+    modelled, arms = changes.records, changes.arms
+    formula = " + ".join([f"{changes.outcome} ~ TRT01P + {changes.base}", *changes.terms])
     fit = fit_ancova(modelled, formula, arms=arms.names, alpha=plan.alpha)
     record = {
         "analysis_id": f"{data.name}.{KIND}",
@@ -123,16 +117,11 @@ def analyse_visit(
         "alpha": plan.alpha,
         "reference_arm": arms.reference,
         "patients_by_arm": {arm: int((modelled["TRT01P"] == arm).sum()) for arm in arms.names},
-        "covariates": list(covariates),
-        "left_out": {**left_out, **constant},
+        "covariates": list(changes.covariates),
+        "left_out": dict(changes.left_out),
         **_fit_record(fit),
     }
     return _rows(fit, data, visit, modelled), record, dict(arms.too_few)
-
-
-def _counts(data: EndpointData, present: pd.DataFrame) -> dict[str, int]:
-    every = {str(arm): 0 for arm in sorted(data.records["TRT01P"].dropna().unique())}
-    return every | patients_per_arm(present, present["USUBJID"])
 
 
 def _mean_row(design: CrossDesign, arm: str, arms: tuple[str, ...]) -> Array:

@@ -4,14 +4,19 @@ Every method works from the same three things: Φ (p, p), the model-based covari
 (k, p, p), its derivatives in the covariance parameters; and W (k, k), the covariance of those parameters.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from trialscan.errors import StatisticsError
+
 Array = NDArray[np.float64]
+Information = Literal["observed", "expected"]
+DF_METHODS = ("kenward-roger", "kenward-roger-linear", "satterthwaite", "residual", "asymptotic")
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,32 @@ class Sensitivity:
     vcov: Array
     derivatives: Array
     W: Array
+
+
+@dataclass(frozen=True)
+class WorkingFit:
+    """A fit on the scale it was made on, from which any inference can be had.
+
+    vcov (p, p) = Φ; P (k, p, p) = X'V⁻¹V_hV⁻¹X; `information` (k, k) is the Hessian of −2 log-likelihood, observed or
+    expected as `kind` says; `back` (p, p) leads to the original coefficients; `residual_df` are rows less coefficients.
+    """
+
+    vcov: Array
+    P: Array
+    information: Array
+    kind: Information
+    back: Array
+    residual_df: float
+
+    def original(self, values: Array) -> Array:
+        """Symmetric matrices (…, p, p) in the original coefficients."""
+        out = self.back @ values @ self.back.T
+        return np.asarray((out + np.swapaxes(out, -1, -2)) / 2)
+
+    def sensitivity(self) -> Sensitivity:
+        """dΦ/dphi = Φ P_h Φ and W = 2 H⁻¹, on the working scale."""
+        moved = np.einsum("ab,hbc,cd->had", self.vcov, self.P, self.vcov)
+        return Sensitivity(self.vcov, moved, np.asarray(2 * np.linalg.inv(self.information)))
 
 
 @dataclass(frozen=True)
@@ -151,6 +182,34 @@ def joint_of(inference: Inference, weights: Array, estimates: Array) -> JointTes
         return JointTest(statistic, c, 2.0)
     mean = float(np.sum(each / (each - 2)))
     return JointTest(statistic, c, 2 * mean / (mean - c))
+
+
+def choose_inference(
+    df: str, fit: WorkingFit, adjust: Callable[[Sensitivity], Array], parameters: str = "natural"
+) -> Inference:
+    """The inference that `df` (one of DF_METHODS) names.
+
+    `adjust` gives Kenward–Roger's covariance on the working scale, differentiated in `parameters`.
+    """
+    if df == "asymptotic":
+        return FixedDf("asymptotic (normal) inference", fit.original(fit.vcov), np.inf)
+    if df == "residual":
+        return FixedDf("residual degrees of freedom", fit.original(fit.vcov), fit.residual_df)
+    working = fit.sensitivity()
+    found = Sensitivity(fit.original(working.vcov), fit.original(working.derivatives), working.W)
+    if df == "satterthwaite":
+        return Satterthwaite(f"Satterthwaite degrees of freedom, {fit.kind} information", found)
+    title = f"Kenward–Roger{' (linear)' if df.endswith('linear') else ''}, {parameters} parameters"
+    return KenwardRoger(f"{title}, {fit.kind} information", found, fit.original(adjust(working)))
+
+
+def refuse_options(alpha: float, **options: tuple[object, tuple[object, ...]]) -> None:
+    """Raise StatisticsError for an alpha outside 0 … 1, or an option (value, allowed) that is not offered."""
+    for name, (value, allowed) in options.items():
+        if value not in allowed:
+            raise StatisticsError(f"{name}={value!r}", "not available", f"one of {', '.join(map(str, allowed))}")
+    if not 0 < alpha < 1:
+        raise StatisticsError(f"alpha={alpha!r}", "not a probability between 0 and 1", "for example 0.05")
 
 
 def adjusted_vcov(sensitivity: Sensitivity, P: Array, Q: Array, R: Array | float) -> Array:

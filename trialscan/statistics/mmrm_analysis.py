@@ -6,12 +6,12 @@ import pandas as pd
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics.adjusted import difference_rows, mean_rows
-from trialscan.statistics.arm_data import EndpointData, counted, term, varying, with_covariates
-from trialscan.statistics.arms import ModelledArms, choose_arms, patients_per_arm
+from trialscan.statistics.arm_data import EndpointData
+from trialscan.statistics.arms import patients_per_arm
+from trialscan.statistics.changes import Changes, changes_from_baseline
 from trialscan.statistics.mmrm import fit_mmrm
 from trialscan.statistics.plan import AnalysisPlan
 from trialscan.statistics.records import coefficient_records, result_record
-from trialscan.statistics.results import MixedModelResult
 from trialscan.statistics.rows import ResultRow
 
 KIND = "mmrm"
@@ -27,24 +27,15 @@ def analyse_visits(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultR
     ------
     StatisticsError : nothing can be compared, and why.
     """
-    records, left_out = with_covariates(data.after_baseline(), plan.columns)
-    for reason, absent in {
-        "patients without a baseline value": records["BASE"].isna(),
-        "patients without an arm": records["TRT01P"].isna(),
-    }.items():
-        if absent.any():
-            left_out[reason] = counted(records["USUBJID"][absent])
-    present = records[records["BASE"].notna()].reset_index(drop=True)
-    where, what = f"parameter {data.code}", "patient(s) with a baseline and a value after it"
-    every = {str(arm): 0 for arm in sorted(data.records["TRT01P"].dropna().unique())}
-    arms = choose_arms(every | patients_per_arm(present, present["USUBJID"]), plan, where=where, what=what)
-    modelled = arms.of(present)
+    where = f"parameter {data.code}"
+    changes = changes_from_baseline(
+        data.after_baseline(), data, plan, where=where, what="patient(s) with a baseline and a value after it"
+    )
+    modelled, arms = changes.records, changes.arms
     visits = [visit for visit in data.visits if visit in set(modelled["AVISIT"])]
     if len(visits) < 2:
         raise StatisticsError(where, f"{len(visits)} visit(s) after baseline", "two or more for an MMRM")
-    covariates, constant = varying(modelled, plan.columns)
-    value, base = data.response("AVAL"), data.response("BASE")
-    formula = " + ".join([f"{{{value} - {base}}} ~ TRT01P * AVISIT + {base} * AVISIT", *map(term, covariates)])
+    formula = " + ".join([f"{changes.outcome} ~ TRT01P * AVISIT + {changes.base} * AVISIT", *changes.terms])
     result = fit_mmrm(
         modelled,
         formula,
@@ -66,21 +57,22 @@ def analyse_visits(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultR
         "alpha": plan.alpha,
         "reference_arm": arms.reference,
         "patients_by_arm": patients_per_arm(modelled, modelled["USUBJID"]),
-        "covariates": list(covariates),
-        "left_out": {**data.left_out, **left_out, **constant},
+        "covariates": list(changes.covariates),
+        "left_out": {**data.left_out, **changes.left_out},
         **result_record(result),
         "averaging": means.attrs["averaging"],
         "adjusted_means": coefficient_records(_flat(means)),
         "differences": coefficient_records(_flat(differences)),
     }
-    return _rows(result, data, arms, modelled), record, dict(arms.too_few)
-
-
-def _rows(result: MixedModelResult, data: EndpointData, arms: ModelledArms, modelled: pd.DataFrame) -> list[ResultRow]:
-    means = result.lsmeans(("TRT01P", "AVISIT"))
-    differences = result.lsmeans_differences("TRT01P", "AVISIT", reference=arms.reference)
-    sizes = modelled.groupby(["TRT01P", "AVISIT"], observed=True).size()
     remarks = f"adjusted means {means.attrs['averaging']}; {result.inference.description}"
+    return _rows(means, differences, data, changes, remarks), record, dict(arms.too_few)
+
+
+def _rows(
+    means: pd.DataFrame, differences: pd.DataFrame, data: EndpointData, changes: Changes, remarks: str
+) -> list[ResultRow]:
+    arms = changes.arms
+    sizes = changes.records.groupby(["TRT01P", "AVISIT"], observed=True).size()
     rows: list[ResultRow] = []
     for visit in means.index.unique(level="AVISIT"):
         at = {"analysis_id": f"{data.name}.{KIND}", "parameter": data.code, "visit": str(visit)}

@@ -6,7 +6,8 @@ from typing import Literal
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics.covariance import STRUCTURES
-from trialscan.statistics.mmrm import DF_METHODS, FALLBACK
+from trialscan.statistics.inference import DF_METHODS
+from trialscan.statistics.mmrm import FALLBACK
 from trialscan.study import AnalysisSettings, EndpointSettings
 
 Transform = Literal["log1p", "none"]

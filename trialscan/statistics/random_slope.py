@@ -1,22 +1,21 @@
 """The random-intercept-and-slope model at each patient's own times."""
 
-from typing import Literal
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trialscan.errors import StatisticsError
 from trialscan.statistics.design import build_design
 from trialscan.statistics.inference import (
-    FixedDf,
-    Inference,
-    KenwardRoger,
-    Satterthwaite,
+    DF_METHODS,
+    Information,
     Sensitivity,
+    WorkingFit,
     adjusted_vcov,
+    choose_inference,
+    refuse_options,
 )
-from trialscan.statistics.mmrm.fit import DF_METHODS
 from trialscan.statistics.reml import METHOD
 from trialscan.statistics.results import Convergence, MixedModelResult, SlopeCovariance
 from trialscan.statistics.slope_likelihood import Evaluation, SlopeLikelihood
@@ -24,7 +23,6 @@ from trialscan.statistics.slope_minimum import START_SIZES, Minimum, find_minimu
 from trialscan.statistics.slope_moments import Scales, slope_moments
 
 Array = NDArray[np.float64]
-Information = Literal["observed", "expected"]
 
 
 def fit_random_slope(
@@ -62,33 +60,34 @@ def fit_random_slope(
     StatisticsError : faults of the table (see `build_design`); a model that the data cannot identify; an unknown `df`;
         a fit that did not converge.
     """
-    if df not in DF_METHODS:
-        raise StatisticsError(f"df={df!r}", "not available", f"one of {', '.join(DF_METHODS)}")
-    if information not in (None, "observed", "expected"):
-        raise StatisticsError(f"information={information!r}", "not available", "'observed' or 'expected'")
-    if not 0 < alpha < 1:
-        raise StatisticsError(f"alpha={alpha!r}", "not a probability between 0 and 1", "for example 0.05")
+    refuse_options(alpha, df=(df, DF_METHODS), information=(information, (None, "observed", "expected")))
     design = build_design(data, formula, patient=patient, time=time)
     moments, scales = slope_moments(design)
     likelihood = SlopeLikelihood(moments, reml=reml)
     minimum = find_minimum(likelihood)
     evaluation = likelihood(minimum.phi)
     n_obs, n_fixed = design.X.shape
-    free = n_obs - n_fixed if reml else n_obs
-    constant = 2 * free * np.log(scales.y_scale) + (2 * scales.log_det_r if reml else 0.0)
-    chosen: Information = information or ("expected" if minimum.singular else "observed")
     inverse = np.asarray(np.linalg.inv(design.basis.R))
+    kind: Information = information or ("expected" if minimum.singular else "observed")
+    working = WorkingFit(
+        vcov=evaluation.vcov,
+        P=evaluation.P,
+        information=evaluation.hessian if kind == "observed" else evaluation.expected,
+        kind=kind,
+        back=scales.y_scale * inverse,
+        residual_df=float(n_obs - n_fixed),
+    )
     return MixedModelResult(
         formula=design.formula,
         patient=patient,
         time=time,
         reml=reml,
-        inference=_inference(evaluation, scales.y_scale * inverse, df, chosen, float(n_obs - n_fixed)),
+        inference=choose_inference(df, working, partial(_adjusted, evaluation)),
         alpha=alpha,
         names=design.names,
         beta=inverse @ (scales.ols + scales.y_scale * evaluation.beta),
         covariance=_covariance(minimum.phi, scales),
-        minus2loglik=evaluation.value + float(constant),
+        minus2loglik=_minus2loglik(evaluation, scales, n_obs, n_fixed, reml=reml),
         convergence=_convergence(minimum, n_obs),
         n_obs=n_obs,
         n_patients=len(design.patients),
@@ -97,26 +96,15 @@ def fit_random_slope(
     )
 
 
-def _inference(evaluation: Evaluation, back: Array, df: str, information: Information, residual: float) -> Inference:
-    """The inference asked for; `back` (p, p) leads from working to original coefficients."""
+def _adjusted(evaluation: Evaluation, working: Sensitivity) -> Array:
+    """Kenward–Roger's covariance; V is linear in its parameters, so there are no second derivatives."""
+    return adjusted_vcov(working, evaluation.P, np.asarray(np.tensordot(working.W, evaluation.Q, axes=2)), 0.0)
 
-    def original(values: Array) -> Array:
-        out = back @ values @ back.T
-        return np.asarray((out + np.swapaxes(out, -1, -2)) / 2)
 
-    vcov = original(evaluation.vcov)
-    if df == "asymptotic":
-        return FixedDf("asymptotic (normal) inference", vcov, np.inf)
-    if df == "residual":
-        return FixedDf("residual degrees of freedom", vcov, residual)
-    W = np.asarray(2 * np.linalg.inv(evaluation.hessian if information == "observed" else evaluation.expected))
-    moved = np.einsum("ab,kbc,cd->kad", evaluation.vcov, evaluation.P, evaluation.vcov)
-    found = Sensitivity(vcov, original(moved), W)
-    if df == "satterthwaite":
-        return Satterthwaite(f"Satterthwaite degrees of freedom, {information} information", found)
-    Q = np.asarray(np.tensordot(W, evaluation.Q, axes=2))
-    adjusted = adjusted_vcov(Sensitivity(evaluation.vcov, moved, W), evaluation.P, Q, 0.0)
-    return KenwardRoger(f"Kenward–Roger, natural parameters, {information} information", found, original(adjusted))
+def _minus2loglik(evaluation: Evaluation, scales: Scales, n_obs: int, n_fixed: int, *, reml: bool) -> float:
+    """On the scale of the data."""
+    constant = 2 * (n_obs - n_fixed if reml else n_obs) * np.log(scales.y_scale)
+    return evaluation.value + float(constant + (2 * scales.log_det_r if reml else 0.0))
 
 
 def _covariance(phi: Array, scales: Scales) -> SlopeCovariance:

@@ -73,9 +73,10 @@ class Convergence:
     """Evidence that the estimate is a minimum of −2 log-likelihood.
 
     Gradient and Hessian are those in the parameters of optimisation, on the working scale (outcome and time divided by
-    their spread). `relative_gradient` is the gradient norm over the number of rows. At a singular covariance the
-    minimum lies on the boundary and one Hessian eigenvalue may be zero. `iterations` are counted by kind, over all
-    starts; `fallback` tells, structure by structure, why those asked for before the one fitted were given up.
+    their spread). `relative_gradient` is the gradient norm over the number of rows; for an MMRM, whose parameters
+    differ in size, over the root of their information and of the number of rows. At a singular covariance the minimum
+    lies on the boundary and one Hessian eigenvalue may be zero. `iterations` are counted by kind, over all starts;
+    `fallback` tells, structure by structure, why those asked for before the one fitted were given up.
     """
 
     gradient_norm: float

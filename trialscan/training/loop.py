@@ -111,9 +111,8 @@ def train(
             log.writerow(["step", "loss", "learning_rate"])
         for step, (images, labels) in _batches(config, cases, sampler, first, last):
             if step == config.freeze_norm_at:
-                _settle_norm(
-                    learner, (batch for _, (batch, _) in _batches(config, cases, sampler, 0, SETTLING_BATCHES))
-                )
+                seen = _batches(config, cases, sampler, 0, SETTLING_BATCHES)
+                _settle_norm(learner, (batch for _, (batch, _) in seen), bfloat16=config.bfloat16)
             if config.freeze_norm_at is not None and step >= config.freeze_norm_at:
                 _freeze_norm(learner.network)
             value = _step(learner, loss, images, labels, config)
@@ -126,13 +125,13 @@ def train(
     return checkpoint
 
 
-def _settle_norm(learner: Learner, batches: Iterator[Tensor]) -> None:
+def _settle_norm(learner: Learner, batches: Iterator[Tensor], *, bfloat16: bool) -> None:
     """Go on from the averaged weights, with the statistics that they have over many batches."""
     learner.network.load_state_dict(learner.average.module.state_dict())
     for module in _norms(learner.network):
         module.reset_running_stats()
         module.momentum = None
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         for batch in batches:
             learner.network(batch)
 

@@ -35,8 +35,8 @@ class ReferenceBasedResult:
     """Differences and adjusted means under each strategy.
 
     `differences` is indexed by (strategy, arm, visit), `adjusted_means` likewise with the reference arm too; columns
-    estimate, se, z, p, lower, upper. `imputed` (patient, visit) holds the conditional means by strategy where the
-    outcome was missing.
+    estimate, se, z, p, lower, upper. `imputed` (patient, visit) holds the completed outcomes by strategy where the
+    outcome was missing or, after an event, not used.
     """
 
     formula: str

@@ -69,13 +69,6 @@ STRATEGIES: dict[str, Strategy] = {
     "CR": _copy_reference,
     "LMCF": _last_mean,
 }
-LABELS = {
-    "MAR": "missing at random",
-    "JR": "jump to reference",
-    "CIR": "copy increments from reference",
-    "CR": "copy reference",
-    "LMCF": "last mean carried forward",
-}
 
 
 def course(name: str, of: Marginal) -> Array:

@@ -1,5 +1,5 @@
 """Mixed models for repeated measures (MMRM)."""
 
-from trialscan.statistics.mmrm.fit import DF_METHODS, FALLBACK, fit_mmrm
+from trialscan.statistics.mmrm.fit import FALLBACK, fit_mmrm
 
-__all__ = ["DF_METHODS", "FALLBACK", "fit_mmrm"]
+__all__ = ["FALLBACK", "fit_mmrm"]

@@ -72,19 +72,9 @@ def build_visit_design(
     StatisticsError : as `build_design`; an order of visits that is not declared or does not fit the table; a visit
         without any outcome; weights that are not positive; a group that changes within a patient.
     """
-    also = [name for name in (weights, group) if name is not None]
-    require_columns(data, (patient, visit, *also))
+    require_columns(data, [name for name in (patient, visit, weights, group) if name is not None])
     order = declared_order(data[visit], visit, visit_order)
-    position = {name: float(index) for index, name in enumerate(order)}
-    names = _visit_names(data[visit])
-    coded = data.copy(deep=False)
-    coded[_NAME], coded[_VISIT] = names, names.map(position)
-    if not pd.api.types.is_numeric_dtype(data[visit]):
-        coded[visit] = pd.Categorical(names, categories=order)
-    if weights is not None:
-        coded[_WEIGHT] = numeric_column(data, weights)
-    if group is not None:
-        coded[_GROUP] = text_column(data[group])
+    coded = _coded(data, visit, order, weights=weights, group=group)
     extra = tuple(name for name in (_WEIGHT, _GROUP) if name in coded)
     parsed = parse_formula(formula, coded)
     sorted_rows = sorted_frame(coded, parsed, patient, (_VISIT,), keep=(visit, _NAME, *extra))
@@ -109,6 +99,22 @@ def build_visit_design(
         weights=_weights(frame, weights, labels),
         n_missing_outcome=dropped,
     )
+
+
+def _coded(
+    data: pd.DataFrame, visit: str, order: tuple[str, ...], *, weights: str | None, group: str | None
+) -> pd.DataFrame:
+    """The table with each row's visit by name and place, its weight and its group; named visits as a factor."""
+    names = _visit_names(data[visit])
+    coded = data.copy(deep=False)
+    coded[_NAME], coded[_VISIT] = names, visit_positions(data[visit], order)
+    if not pd.api.types.is_numeric_dtype(data[visit]):
+        coded[visit] = pd.Categorical(names, categories=order)
+    if weights is not None:
+        coded[_WEIGHT] = numeric_column(data, weights)
+    if group is not None:
+        coded[_GROUP] = text_column(data[group])
+    return coded
 
 
 def declared_order(column: "pd.Series[Any]", name: str, given: Sequence[str] | None) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
 """The mixed model for repeated measures: a mean for every term of a formula, one covariance over declared visits."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,18 +11,25 @@ from threadpoolctl import threadpool_limits
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics.covariance import Structure, structure_named
-from trialscan.statistics.inference import FixedDf, Inference, KenwardRoger, Satterthwaite, Sensitivity
+from trialscan.statistics.inference import (
+    DF_METHODS,
+    Inference,
+    Information,
+    Sensitivity,
+    WorkingFit,
+    choose_inference,
+    refuse_options,
+)
 from trialscan.statistics.mmrm.design import VisitDesign, build_visit_design
 from trialscan.statistics.mmrm.identification import refuse_unidentified
-from trialscan.statistics.mmrm.inference import Information, Parameters, kenward_roger_vcov, sensitivity
+from trialscan.statistics.mmrm.inference import Parameters, kenward_roger_vcov
 from trialscan.statistics.mmrm.likelihood import MmrmLikelihood
 from trialscan.statistics.mmrm.moments import Moments, Scale, visit_moments
-from trialscan.statistics.mmrm.sandwich import Sandwich, sandwich_inference
+from trialscan.statistics.mmrm.sandwich import NAMES, Sandwich, sandwich_inference
 from trialscan.statistics.mmrm.search import METHOD, STARTS, Minimum, find_minimum
 from trialscan.statistics.results import Convergence, MixedModelResult, VisitCovariance
 
 Array = NDArray[np.float64]
-DF_METHODS = ("kenward-roger", "kenward-roger-linear", "satterthwaite", "residual", "asymptotic")
 FALLBACK = ("us", "toeph", "ar1h", "csh", "cs")
 
 
@@ -64,52 +73,87 @@ def fit_mmrm(
     StatisticsError : faults of the table (see `build_visit_design`); an option that is not offered; a covariance that
         the data do not identify (naming the visits); a fit that did not converge.
     """
-    _refuse_options(df, information, parameters, sandwich, alpha)
-    structures = (covariance,) if isinstance(covariance, str) else tuple(covariance)
-    if not structures:
-        raise StatisticsError("covariance", "an empty list", "one or more structures")
-    for name in structures:
-        structure_named(name)
+    refuse_options(
+        alpha,
+        df=(df, DF_METHODS),
+        information=(information, ("observed", "expected")),
+        parameters=(parameters, ("natural", "log-cholesky")),
+        sandwich=(sandwich, (None, *NAMES)),
+    )
+    structures = _structures(covariance)
     design = build_visit_design(
         data, formula, patient=patient, visit=visit, visit_order=visit_order, weights=weights, group=group
     )
     with threadpool_limits(limits=1, user_api="blas"):
-        moments, scale = visit_moments(design)
-        _refuse_saturated(moments)
-        name, likelihood, minimum, fallback = _first_that_fits(structures, design, moments, reml=reml)
-        inference = _inference(
-            likelihood, minimum, scale, df=df, information=information, parameters=parameters, sandwich=sandwich
+        found = _first_that_fits(structures, design, reml=reml)
+        if sandwich is not None:
+            inference: Inference = sandwich_inference(found.likelihood, found.minimum, found.scale, sandwich)
+        else:
+            linear = df == "kenward-roger-linear"
+            adjust = partial(found.adjusted, linear=linear, parameters=parameters)
+            inference = choose_inference(df, found.working(information), adjust, parameters)
+    return found.result(design, inference, patient=patient, visit=visit, alpha=alpha)
+
+
+def _structures(covariance: str | Sequence[str]) -> tuple[str, ...]:
+    """The structures to try, each known."""
+    names = (covariance,) if isinstance(covariance, str) else tuple(covariance)
+    if not names:
+        raise StatisticsError("covariance", "an empty list", "one or more structures")
+    for name in names:
+        structure_named(name)
+    return names
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A structure's minimum, the working scale it was found on, and why the structures before it had none."""
+
+    structure: str
+    likelihood: MmrmLikelihood
+    minimum: Minimum
+    scale: Scale
+    fallback: tuple[str, ...]
+
+    def working(self, information: Information) -> WorkingFit:
+        """For inference by observed or expected information."""
+        at, moments = self.minimum.at, self.likelihood.moments
+        return WorkingFit(
+            vcov=at.vcov,
+            P=at.P,
+            information=at.hessian if information == "observed" else at.expected,
+            kind=information,
+            back=self.scale.y_scale * self.scale.inverse_r,
+            residual_df=float(moments.n_obs - moments.n_fixed),
         )
-    return MixedModelResult(
-        formula=design.formula,
-        patient=patient,
-        time=visit,
-        reml=reml,
-        inference=inference,
-        alpha=alpha,
-        names=design.names,
-        beta=scale.inverse_r @ (scale.ols + scale.y_scale * minimum.at.beta),
-        covariance=_covariance(name, design, likelihood, minimum, scale),
-        minus2loglik=_minus2loglik(likelihood, minimum, scale),
-        convergence=_convergence(likelihood, minimum, fallback),
-        n_obs=moments.n_obs,
-        n_patients=len(design.patients),
-        n_missing_outcome=design.n_missing_outcome,
-        design=design,
-    )
 
+    def adjusted(self, working: Sensitivity, *, linear: bool, parameters: Parameters) -> Array:
+        """Kenward–Roger's covariance on the working scale."""
+        return kenward_roger_vcov(
+            self.likelihood, self.minimum.phi, self.minimum.at, working, linear=linear, parameters=parameters
+        )
 
-def _refuse_options(df: str, information: str, parameters: str, sandwich: str | None, alpha: float) -> None:
-    for name, value, allowed in (
-        ("df", df, DF_METHODS),
-        ("information", information, ("observed", "expected")),
-        ("parameters", parameters, ("natural", "log-cholesky")),
-        ("sandwich", sandwich, (None, "CR0", "CR2", "CR3")),
-    ):
-        if value not in allowed:
-            raise StatisticsError(f"{name}={value!r}", "not available", f"one of {', '.join(map(str, allowed))}")
-    if not 0 < alpha < 1:
-        raise StatisticsError(f"alpha={alpha!r}", "not a probability between 0 and 1", "for example 0.05")
+    def result(
+        self, design: VisitDesign, inference: Inference, *, patient: str, visit: str, alpha: float
+    ) -> MixedModelResult:
+        """Everything on the scale of the data."""
+        return MixedModelResult(
+            formula=design.formula,
+            patient=patient,
+            time=visit,
+            reml=self.likelihood.reml,
+            inference=inference,
+            alpha=alpha,
+            names=design.names,
+            beta=self.scale.inverse_r @ (self.scale.ols + self.scale.y_scale * self.minimum.at.beta),
+            covariance=_covariance(self.structure, design, self.likelihood, self.minimum, self.scale),
+            minus2loglik=_minus2loglik(self.likelihood, self.minimum, self.scale),
+            convergence=_convergence(self.likelihood, self.minimum, self.fallback),
+            n_obs=self.likelihood.moments.n_obs,
+            n_patients=len(design.patients),
+            n_missing_outcome=design.n_missing_outcome,
+            design=design,
+        )
 
 
 def _refuse_saturated(moments: Moments) -> None:
@@ -119,53 +163,25 @@ def _refuse_saturated(moments: Moments) -> None:
         )
 
 
-def _first_that_fits(
-    names: Sequence[str], design: VisitDesign, moments: Moments, *, reml: bool
-) -> tuple[str, MmrmLikelihood, Minimum, tuple[str, ...]]:
-    """The first structure with a minimum, and why those before it had none."""
+def _first_that_fits(names: Sequence[str], design: VisitDesign, *, reml: bool) -> _Found:
+    """The first structure with a minimum; the last one's fault where there is none."""
+    moments, scale = visit_moments(design)
+    _refuse_saturated(moments)
     reasons: list[str] = []
-    for place, name in enumerate(names):
-        likelihood = MmrmLikelihood(moments, structure_named(name), reml=reml)
+    for name in names[:-1]:
         try:
-            refuse_unidentified(name, design)
-            return name, likelihood, find_minimum(likelihood), tuple(reasons)
+            return _fitted(name, design, moments, scale, tuple(reasons), reml=reml)
         except StatisticsError as error:
-            if place == len(names) - 1:
-                raise
             reasons.append(f"{name}: {error}")
-    raise StatisticsError("covariance", "an empty list", "one or more structures")
+    return _fitted(names[-1], design, moments, scale, tuple(reasons), reml=reml)
 
 
-def _inference(
-    likelihood: MmrmLikelihood,
-    minimum: Minimum,
-    scale: Scale,
-    *,
-    df: str,
-    information: Information,
-    parameters: Parameters,
-    sandwich: Sandwich | None,
-) -> Inference:
-    if sandwich is not None:
-        return sandwich_inference(likelihood, minimum, scale, sandwich)
-    working = sensitivity(minimum.at, information)
-
-    def original(values: Array) -> Array:
-        out = scale.y_scale**2 * scale.inverse_r @ values @ scale.inverse_r.T
-        return np.asarray((out + np.swapaxes(out, -1, -2)) / 2)
-
-    found = Sensitivity(original(working.vcov), original(working.derivatives), working.W)
-    if df == "residual":
-        moments = likelihood.moments
-        return FixedDf("residual degrees of freedom", found.vcov, float(moments.n_obs - moments.n_fixed))
-    if df == "asymptotic":
-        return FixedDf("asymptotic (normal) inference", found.vcov, np.inf)
-    if df == "satterthwaite":
-        return Satterthwaite(f"Satterthwaite degrees of freedom, {information} information", found)
-    linear = df == "kenward-roger-linear"
-    adjusted = kenward_roger_vcov(likelihood, minimum.phi, minimum.at, working, linear=linear, parameters=parameters)
-    title = f"Kenward–Roger{' (linear)' if linear else ''}, {parameters} parameters, {information} information"
-    return KenwardRoger(title, found, original(adjusted))
+def _fitted(
+    name: str, design: VisitDesign, moments: Moments, scale: Scale, reasons: tuple[str, ...], *, reml: bool
+) -> _Found:
+    refuse_unidentified(name, design)
+    likelihood = MmrmLikelihood(moments, structure_named(name), reml=reml)
+    return _Found(name, likelihood, find_minimum(likelihood), scale, reasons)
 
 
 def _minus2loglik(likelihood: MmrmLikelihood, minimum: Minimum, scale: Scale) -> float:

@@ -1,4 +1,4 @@
-"""What the MMRM brings to inference: how its estimates move with the covariance, and Kenward–Roger's adjustment."""
+"""What the MMRM brings to inference: Kenward–Roger's adjustment over its patterns, in the parameters asked for."""
 
 from typing import Literal
 
@@ -10,15 +10,7 @@ from trialscan.statistics.inference import Sensitivity, adjusted_vcov
 from trialscan.statistics.mmrm.likelihood import Evaluation, Inner, MmrmLikelihood
 
 Array = NDArray[np.float64]
-Information = Literal["observed", "expected"]
 Parameters = Literal["natural", "log-cholesky"]
-
-
-def sensitivity(at: Evaluation, information: Information) -> Sensitivity:
-    """Φ, dΦ/dphi = Φ P_h Φ and W = 2 H⁻¹ by observed or expected information, on the working scale."""
-    derivatives = np.einsum("ab,hbc,cd->had", at.vcov, at.P, at.vcov)
-    hessian = at.hessian if information == "observed" else at.expected
-    return Sensitivity(at.vcov, derivatives, np.asarray(2 * np.linalg.inv(hessian)))
 
 
 def kenward_roger_vcov(
