@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trialscan.statistics.design import build_design
+from trialscan.statistics.design import Design, build_design
 from trialscan.statistics.inference import (
     DF_METHODS,
     Information,
@@ -66,17 +66,8 @@ def fit_random_slope(
     likelihood = SlopeLikelihood(moments, reml=reml)
     minimum = find_minimum(likelihood)
     evaluation = likelihood(minimum.phi)
-    n_obs, n_fixed = design.X.shape
-    inverse = np.asarray(np.linalg.inv(design.basis.R))
     kind: Information = information or ("expected" if minimum.singular else "observed")
-    working = WorkingFit(
-        vcov=evaluation.vcov,
-        P=evaluation.P,
-        information=evaluation.hessian if kind == "observed" else evaluation.expected,
-        kind=kind,
-        back=scales.y_scale * inverse,
-        residual_df=float(n_obs - n_fixed),
-    )
+    working = _working(evaluation, design, scales, kind)
     return MixedModelResult(
         formula=design.formula,
         patient=patient,
@@ -85,14 +76,27 @@ def fit_random_slope(
         inference=choose_inference(df, working, partial(_adjusted, evaluation)),
         alpha=alpha,
         names=design.names,
-        beta=inverse @ (scales.ols + scales.y_scale * evaluation.beta),
+        beta=working.back @ (scales.ols / scales.y_scale + evaluation.beta),
         covariance=_covariance(minimum.phi, scales),
-        minus2loglik=_minus2loglik(evaluation, scales, n_obs, n_fixed, reml=reml),
-        convergence=_convergence(minimum, n_obs),
-        n_obs=n_obs,
+        minus2loglik=_minus2loglik(evaluation, scales, design, reml=reml),
+        convergence=_convergence(minimum, moments.n_obs),
+        n_obs=moments.n_obs,
         n_patients=len(design.patients),
         n_missing_outcome=design.n_missing_outcome,
         design=design,
+    )
+
+
+def _working(evaluation: Evaluation, design: Design, scales: Scales, kind: Information) -> WorkingFit:
+    """For inference by observed or expected information."""
+    n_obs, n_fixed = design.X.shape
+    return WorkingFit(
+        vcov=evaluation.vcov,
+        P=evaluation.P,
+        information=evaluation.hessian if kind == "observed" else evaluation.expected,
+        kind=kind,
+        back=scales.y_scale * np.asarray(np.linalg.inv(design.basis.R)),
+        residual_df=float(n_obs - n_fixed),
     )
 
 
@@ -101,8 +105,9 @@ def _adjusted(evaluation: Evaluation, working: Sensitivity) -> Array:
     return adjusted_vcov(working, evaluation.P, np.asarray(np.tensordot(working.W, evaluation.Q, axes=2)), 0.0)
 
 
-def _minus2loglik(evaluation: Evaluation, scales: Scales, n_obs: int, n_fixed: int, *, reml: bool) -> float:
+def _minus2loglik(evaluation: Evaluation, scales: Scales, design: Design, *, reml: bool) -> float:
     """On the scale of the data."""
+    n_obs, n_fixed = design.X.shape
     constant = 2 * (n_obs - n_fixed if reml else n_obs) * np.log(scales.y_scale)
     return evaluation.value + float(constant + (2 * scales.log_det_r if reml else 0.0))
 
