@@ -153,7 +153,7 @@ def register(
 def analyze(
     table: str | Path, out: str | Path, *, protocol: str | Path | None = None, **columns: Unpack[TableColumns]
 ) -> ArmComparison:
-    """Compare the arms in a long CSV or Parquet file and write results.csv, results.parquet and models.json to `out`.
+    """Compare the arms in a long CSV or Parquet file; write results, residuals (CSV and Parquet) and models.json.
 
     Either `protocol` names the plan (the table is then a run's analysis.csv), or `outcome`, `arm`, `visit`, `patient`
     and `time` name columns; the further ones are those of `trialscan.pipeline.analyze.TableColumns`.

@@ -44,7 +44,7 @@ def analyze(table: Path, out: Path, protocol: str | None, as_json: bool, **colum
     """Compare the arms in TABLE, a long CSV or Parquet file.
 
     Either --protocol names the plan, or --outcome, --arm, --visit, --patient and --time name the columns. Writes
-    results.csv, results.parquet and models.json.
+    results and residuals, each as CSV and Parquet, and models.json.
     """
     _say(analyze_table(table, out, protocol=protocol, columns=columns), out, as_json=as_json)
 

@@ -51,7 +51,7 @@ class TableColumns(TypedDict, total=False):
 
 
 def analyze_table(table: Path, out: Path, *, protocol: str | Path | None, columns: TableColumns) -> ArmComparison:
-    """Compare the arms in a long CSV or Parquet file and write results.csv, results.parquet and models.json.
+    """Compare the arms in a long CSV or Parquet file and write results, residuals (CSV and Parquet) and models.json.
 
     With a `protocol` the table is a run's analysis.csv and `columns` is not used.
 
@@ -65,6 +65,7 @@ def analyze_table(table: Path, out: Path, *, protocol: str | Path | None, column
     data = _read(table)
     comparison = _by_columns(data, columns) if protocol is None else _by_protocol(data, protocol)
     write_table(comparison.results, out / "results")
+    write_table(comparison.residuals, out / "residuals")
     (out / "models.json").write_text(comparison.models_json(), encoding="utf-8")
     return comparison
 

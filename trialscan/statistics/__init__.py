@@ -7,6 +7,7 @@ from trialscan.statistics.long_table import analysis_from
 from trialscan.statistics.mmrm import fit_mmrm
 from trialscan.statistics.plan import AnalysisPlan, EndpointPlan, plan_from
 from trialscan.statistics.random_slope import fit_random_slope
+from trialscan.statistics.residuals import scaled_residuals
 from trialscan.statistics.results import Convergence, MixedModelResult, SlopeCovariance, VisitCovariance
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "fit_mmrm",
     "fit_random_slope",
     "plan_from",
+    "scaled_residuals",
 ]

@@ -14,6 +14,7 @@ from trialscan.statistics.arm_data import EndpointData, endpoint_data, read_anal
 from trialscan.statistics.columns import listed
 from trialscan.statistics.descriptive import describe
 from trialscan.statistics.plan import AnalysisPlan
+from trialscan.statistics.residuals import residuals_table
 from trialscan.statistics.rows import NOT_ESTIMABLE, ResultRow, results_table
 
 Analysis = tuple[list[ResultRow], dict[str, Any], dict[str, str]]
@@ -25,11 +26,13 @@ class ArmComparison:
 
     results: the table of results.csv, a row a statistic. models: a record each fit, of plain JSON values. absent:
     (analysis_id, reason) of every comparison that the data do not allow; each is a row `not_estimable` too.
+    residuals: the table of residuals.csv, a row each observation of every mixed model.
     """
 
     results: pd.DataFrame
     models: list[dict[str, Any]]
     absent: tuple[tuple[str, str], ...]
+    residuals: pd.DataFrame
 
     def document(self) -> dict[str, Any]:
         """The content of models.json: {"models": […], "absent": {analysis_id: reasons}}."""
@@ -50,6 +53,7 @@ class _Gathered:
     rows: list[ResultRow] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     absent: list[tuple[str, str]] = field(default_factory=list)
+    residuals: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, analysis_id: str, parameter: str, analyse: Callable[[], Analysis], visit: str = "") -> None:
         """Take an analysis' rows and record, or the reason why there are none."""
@@ -93,15 +97,19 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
     gathered = _Gathered()
     for name, endpoint in plan.named_endpoints.items():
         _compare_endpoint(endpoint_data(table, name, endpoint), plan, gathered)
-    return ArmComparison(results_table(gathered.rows), gathered.models, tuple(gathered.absent))
+    return ArmComparison(
+        results_table(gathered.rows), gathered.models, tuple(gathered.absent), residuals_table(gathered.residuals)
+    )
 
 
 def _compare_endpoint(data: EndpointData, plan: AnalysisPlan, gathered: _Gathered) -> None:
     gathered.rows += describe(data)
     slope_id, visit_id = f"{data.name}.{slope_analysis.KIND}", f"{data.name}.{ancova.KIND}"
-    gathered.add(slope_id, data.code, partial(slope_analysis.analyse_slopes, data, plan))
+    keep = gathered.residuals.append
+    gathered.add(slope_id, data.code, partial(slope_analysis.analyse_slopes, data, plan, keep))
     if plan.model == "mmrm":
-        gathered.add(f"{data.name}.{mmrm_analysis.KIND}", data.code, partial(mmrm_analysis.analyse_visits, data, plan))
+        analyse = partial(mmrm_analysis.analyse_visits, data, plan, keep)
+        gathered.add(f"{data.name}.{mmrm_analysis.KIND}", data.code, analyse)
         return
     visits = ancova.visits_after_baseline(data)
     if not visits:

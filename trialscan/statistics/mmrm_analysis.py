@@ -1,5 +1,6 @@
 """Change from baseline at every visit from one MMRM an endpoint: adjusted means by arm and visit, and differences."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -12,16 +13,19 @@ from trialscan.statistics.changes import Changes, changes_from_baseline
 from trialscan.statistics.mmrm import fit_mmrm
 from trialscan.statistics.plan import AnalysisPlan
 from trialscan.statistics.records import coefficient_records, result_record
+from trialscan.statistics.residuals import residual_rows
 from trialscan.statistics.rows import ResultRow
 
 KIND = "mmrm"
 
 
-def analyse_visits(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultRow], dict[str, Any], dict[str, str]]:
+def analyse_visits(
+    data: EndpointData, plan: AnalysisPlan, keep: Callable[[pd.DataFrame], None] | None = None
+) -> tuple[list[ResultRow], dict[str, Any], dict[str, str]]:
     """Rows, the model's record, and arm → reason for the arms left out.
 
     The model is transformed change ~ (arm + transformed baseline) × visit + covariates over the visits after baseline,
-    with the plan's covariance path and degrees of freedom.
+    with the plan's covariance path and degrees of freedom. `keep` is given the fit's rows of residuals.csv.
 
     Raises
     ------
@@ -46,6 +50,8 @@ def analyse_visits(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultR
         df=plan.df,
         alpha=plan.alpha,
     )
+    if keep is not None:
+        keep(residual_rows(result, modelled, f"{data.name}.{KIND}", data.code))
     means = result.lsmeans(("TRT01P", "AVISIT"))
     differences = result.lsmeans_differences("TRT01P", "AVISIT", reference=arms.reference)
     record = {

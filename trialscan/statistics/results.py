@@ -32,6 +32,12 @@ class SlopeCovariance:
         size = float(np.sqrt(self.G[0, 0] * self.G[1, 1]))
         return float(self.G[0, 1]) / size if size > 0 else float("nan")
 
+    def at(self, times: ArrayLike) -> Array:
+        """Covariance Z G Z' + sigma2 I (…, n, n) of outcomes at `times` (…, n)."""
+        t = np.asarray(times, dtype=np.float64)
+        Z = np.stack([np.ones_like(t), t], axis=-1)
+        return np.asarray(np.einsum("...ia,ab,...jb->...ij", Z, self.G, Z) + self.sigma2 * np.eye(t.shape[-1]))
+
     def record(self) -> dict[str, Any]:
         """For models.json."""
         return {"G": self.G.tolist(), "correlation": self.correlation, "sigma2": self.sigma2}
@@ -65,7 +71,14 @@ class VisitCovariance:
             "visits": list(self.visits),
             "matrices": {group: values.tolist() for group, values in self.matrices.items()},
             "parameters": {group: values.tolist() for group, values in self.parameters.items()},
+            "spread": {group: spread_record(values) for group, values in self.matrices.items()},
         }
+
+
+def spread_record(covariance: Array) -> dict[str, Any]:
+    """Standard deviations (m,) and correlations (m, m) of a covariance matrix, for models.json."""
+    sd = np.sqrt(np.diag(covariance))
+    return {"standard_deviations": sd.tolist(), "correlations": (covariance / np.outer(sd, sd)).tolist()}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The comparison of slopes: one random-intercept-and-slope model an endpoint."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,17 +13,21 @@ from trialscan.statistics.check import check_random_slope
 from trialscan.statistics.plan import AnalysisPlan
 from trialscan.statistics.random_slope import fit_random_slope
 from trialscan.statistics.records import coefficient_records, result_record
-from trialscan.statistics.results import MixedModelResult
+from trialscan.statistics.residuals import residual_rows
+from trialscan.statistics.results import MixedModelResult, SlopeCovariance, spread_record
 from trialscan.statistics.rows import ResultRow, statistics_rows
 
 DAYS = 28
 KIND = "random_slope"
 
 
-def analyse_slopes(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultRow], dict[str, Any], dict[str, str]]:
+def analyse_slopes(
+    data: EndpointData, plan: AnalysisPlan, keep: Callable[[pd.DataFrame], None] | None = None
+) -> tuple[list[ResultRow], dict[str, Any], dict[str, str]]:
     """Rows, the model's record, and arm → reason for the arms left out.
 
-    The model is transformed value ~ arm × study day + covariates, over all visits with the baseline among them.
+    The model is transformed value ~ arm × study day + covariates, over all visits with the baseline among them. `keep`
+    is given the fit's rows of residuals.csv.
 
     Raises
     ------
@@ -38,11 +43,14 @@ def analyse_slopes(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultR
     formula = " + ".join([f"{data.response('AVAL')} ~ TRT01P * ADY", *map(term, covariates)])
     result = fit_random_slope(modelled, formula, patient="USUBJID", time="ADY", df=plan.df, alpha=plan.alpha)
     rows = [*_slope_rows(result, data, modelled), *_difference_rows(result, data, arms)]
+    if keep is not None:
+        keep(residual_rows(result, modelled, f"{data.name}.{KIND}", data.code))
     record = {
         **_heading(data, plan, arms, modelled),
         "covariates": list(covariates),
         "left_out": {**data.left_out, **left_out, **constant},
         **result_record(result),
+        "implied_covariance": _implied_covariance(result, data, modelled),
         "slopes_per_day": coefficient_records(result.slopes("TRT01P")),
         "slope_differences_per_day": coefficient_records(result.slope_differences("TRT01P", arms.reference)),
         "independent_check": check_random_slope(result).record(),
@@ -76,6 +84,15 @@ def _heading(data: EndpointData, plan: AnalysisPlan, arms: ModelledArms, modelle
 
 def _of(modelled: pd.DataFrame, arm: str) -> pd.DataFrame:
     return modelled[modelled["TRT01P"] == arm]
+
+
+def _implied_covariance(result: MixedModelResult, data: EndpointData, modelled: pd.DataFrame) -> dict[str, Any]:
+    """What the model says of the visits, each at the mean study day of its records."""
+    covariance = cast("SlopeCovariance", result.covariance)
+    mean_day = modelled.groupby("AVISIT")["ADY"].mean()
+    visits = [visit for visit in data.visits if visit in mean_day.index]
+    days = [float(mean_day[visit]) for visit in visits]
+    return {"visits": visits, "study_days": days, **spread_record(covariance.at(days))}
 
 
 def _slope_rows(result: MixedModelResult, data: EndpointData, modelled: pd.DataFrame) -> list[ResultRow]:

@@ -1,4 +1,4 @@
-"""The comparison of the arms: `statistics/results.csv`, its Parquet twin and `statistics/models.json`."""
+"""The comparison of the arms: `statistics/results.csv` and `residuals.csv` with Parquet twins, and `models.json`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from trialscan.pipeline.tables import parameters, write_table
 from trialscan.pipeline.tasks import Task
 from trialscan.statistics import AnalysisPlan, compare_arms, plan_from
 
-VERSION = 1
+VERSION = 2
 
 
 def analyse_task(setting: Setting) -> Task:
@@ -34,7 +34,10 @@ def analyse_task(setting: Setting) -> Task:
 def analyse(run: Path, plan: AnalysisPlan, failures: Mapping[str, str]) -> Sequence[str]:  # noqa: ARG001 - not tolerant
     """Compare the arms; what the data do not allow stands in the results with its reason."""
     comparison = compare_arms(pd.read_parquet(run / "tables" / "analysis.parquet"), plan)
-    written = write_table(comparison.results, run / "statistics" / "results")
+    written = [
+        *write_table(comparison.results, run / "statistics" / "results"),
+        *write_table(comparison.residuals, run / "statistics" / "residuals"),
+    ]
     models = run / "statistics" / "models.json"
     models.write_text(comparison.models_json(), encoding="utf-8")
     return [path.relative_to(run).as_posix() for path in (*written, models)]
