@@ -34,6 +34,7 @@ class RunSpec:
     organ: bool = True
     pictures: bool = True
     compared: bool = False
+    model: str = "random_slope"
     data_cutoff: date | None = date(2024, 6, 30)
     title: str = "Lung lesions under Verumab-blind therapy"
     messages: str = "scan.nii.gz: truncated; expected 512 slices. Copy it again."
@@ -93,7 +94,11 @@ def _protocol(spec: RunSpec) -> Protocol:
                 "primary": {"measure": "burden_ml" if spec.spacing_known else "burden_percent"},
                 "secondary": [{"measure": "consolidation_percent"}],
             },
-            "analysis": {"covariates": ["age", "sex"], "reference_arm": spec.arms[0] if spec.arms else None},
+            "analysis": {
+                "model": spec.model,
+                "covariates": ["age", "sex"],
+                "reference_arm": spec.arms[0] if spec.arms else None,
+            },
             "report": {"window": [-600, 1500]},
         }
     )
@@ -281,10 +286,12 @@ def _analysis(root: Path, spec: RunSpec, scans: Sequence[dict[str, Any]]) -> Non
     if not spec.compared:
         return
     endpoints = (EndpointPlan(primary[0], primary=True), EndpointPlan(secondary[0], transform="none"))
-    plan = AnalysisPlan(endpoints, covariates=("age", "sex"), reference_arm=spec.arms[0] if spec.arms else None)
+    reference = spec.arms[0] if spec.arms else None
+    plan = AnalysisPlan(endpoints, covariates=("age", "sex"), reference_arm=reference, model=spec.model)
     comparison = compare_arms(table, plan)
     (root / "statistics").mkdir()
     comparison.results.to_csv(root / "statistics" / "results.csv", index=False)
+    comparison.residuals.to_csv(root / "statistics" / "residuals.csv", index=False)
     (root / "statistics" / "models.json").write_text(comparison.models_json(), encoding="utf-8")
 
 
@@ -305,8 +312,13 @@ def _analysis_row(
         "ADY": row["study_day"],
         "AVAL": row[measure],
         "BASE": base.get(row["patient_id"]),
+        "PCHG": _percent_change(row[measure], base.get(row["patient_id"]), at_baseline=row["is_baseline"]),
         "ABLFL": "Y" if row["is_baseline"] else None,
         "ANL01FL": "Y" if row[measure] is not None else None,
         "AGE": 40 + (7 * number) % 31,
         "SEX": "F" if number % 3 else "M",
     }
+
+
+def _percent_change(value: float | None, base: float | None, *, at_baseline: bool) -> float | None:
+    return None if value is None or at_baseline or not base else 100 * (value - base) / base

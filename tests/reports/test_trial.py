@@ -87,7 +87,7 @@ def test_report_is_the_same_twice(run: Path) -> None:
 def test_figures_come_with_their_numbers(run: Path) -> None:
     written = write_figures(run)
     folder = run / "statistics" / "figures"
-    names = ["trajectories", "arm_comparison", "missing_visits"]
+    names = ["trajectories", "waterfall", "spider", "ls_means", "forest", "covariance", "residuals", "missing_visits"]
     assert written == [folder / f"{name}.{kind}" for name in names for kind in ("svg", "csv")]
     for path in written:
         content = path.read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def test_figure_numbers_are_those_of_the_tables(run: Path) -> None:
     results = pd.read_csv(run / "statistics" / "results.csv")
     means = results[(results["analysis_id"] == "primary.descriptive") & (results["statistic"] == "mean")]
     assert sorted(courses.loc[courses["patient_id"].isna(), "value"]) == sorted(means["value"])
-    bars = pd.read_csv(folder / "arm_comparison.csv")
+    bars = pd.read_csv(folder / "ls_means.csv")
     slopes = results[results["statistic"] == "percent_change_per_28_days"]["value"]
     assert set(bars.loc[bars["panel"] == "slope", "estimate"]) <= set(slopes)
     states = pd.read_csv(folder / "missing_visits.csv")
@@ -120,7 +120,10 @@ def test_figures_hold_text_and_no_date(run: Path) -> None:
     assert "<dc:date>" not in svg
 
 
-@pytest.mark.parametrize("gone", ["tables/analysis.csv", "statistics/results.csv", "statistics/models.json"])
+@pytest.mark.parametrize(
+    "gone",
+    ["tables/analysis.csv", "statistics/results.csv", "statistics/residuals.csv", "statistics/models.json"],
+)
 def test_a_missing_table_is_named(run: Path, gone: str) -> None:
     (run / gone).unlink()
     with pytest.raises(ReportError, match=Path(gone).name):

@@ -6,12 +6,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from trialscan.errors import ReportError
 from trialscan.reports.run_folder import read_json, read_table, records, to_number
 
 UNASSIGNED = "no arm"
-_ANALYSIS_COLUMNS = ("USUBJID", "TRT01P", "PARAMCD", "PARAM", "AVISIT", "ADY", "AVAL")
+DESCRIPTIVE, SLOPES, MMRM, ANCOVA = "descriptive", "random_slope", "mmrm", "ancova"
+MAIN_KINDS = (DESCRIPTIVE, SLOPES, MMRM, ANCOVA)
+_ANALYSIS_COLUMNS = ("USUBJID", "TRT01P", "PARAMCD", "PARAM", "AVISIT", "ADY", "AVAL", "PCHG", "ABLFL")
 _RESULT_COLUMNS = ("analysis_id", "parameter", "visit", "arm", "comparator", "statistic", "value")
+_RESIDUAL_NUMBERS = ("fitted", "residual", "scaled_residual", "normal_quantile")
+_RESIDUAL_COLUMNS = ("analysis_id", "arm", "patient_id", "visit", "study_day", *_RESIDUAL_NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Observation:
     visit: str
     study_day: float | None
     value: float | None
+    percent_change: float | None
+    is_baseline: bool
     covariates: Mapping[str, str]
 
 
@@ -53,6 +61,11 @@ class Endpoint:
     parameter: str
     label: str
 
+    @property
+    def title(self) -> str:
+        """The label with the endpoint's place, such as `Burden (ml), secondary 1`."""
+        return f"{self.label}, {self.name.replace('secondary', 'secondary ')}"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -77,6 +90,23 @@ class Comparison:
         """models.json: every fit, its evidence of convergence, and why a comparison is absent."""
         return read_json(self.path / "statistics" / "models.json")
 
+    @cached_property
+    def residuals(self) -> pd.DataFrame:
+        """residuals.csv: a row each observation of every mixed model."""
+        path = self.path / "statistics" / "residuals.csv"
+        table = read_table(path, _RESIDUAL_COLUMNS)
+        for name in (*_RESIDUAL_NUMBERS, "study_day"):
+            table[name] = [to_number(cell, f"{path.name}: {name}") for cell in table[name]]
+        return table.astype(dict.fromkeys((*_RESIDUAL_NUMBERS, "study_day"), "float64"))
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """Records of models.json whose `kind` is this one; those of fits have none."""
+        return [model for model in self.models.get("models", []) if model.get("kind") == kind]
+
+    def fits(self, analysis_id: str) -> list[dict[str, Any]]:
+        """Records of models.json under an analysis, such as "primary.mmrm"."""
+        return [model for model in self.models.get("models", []) if model["analysis_id"] == analysis_id]
+
     @property
     def absent(self) -> dict[str, str]:
         """Analyses that could not be made, each with its reason."""
@@ -86,7 +116,8 @@ class Comparison:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints of results.csv, primary first."""
         labels = {row.parameter: row.label for row in self.observations}
-        found = {(row.analysis_id.split(".")[0], row.parameter): None for row in self.estimates}
+        named = ((*row.analysis_id.split("."), row.parameter) for row in self.estimates)
+        found = dict.fromkeys((parts[0], parts[-1]) for parts in named if len(parts) == 3 and parts[1] in MAIN_KINDS)
         return tuple(Endpoint(name, code, labels.get(code, code)) for name, code in found)
 
     @property
@@ -107,9 +138,24 @@ class Comparison:
         """The estimates of one analysis of an endpoint: "descriptive", "random_slope", "ancova", "mmrm"."""
         return [row for row in self.estimates if row.analysis_id == f"{endpoint.name}.{kind}"]
 
+    def why_absent(self, endpoint: Endpoint) -> str:
+        """Why an endpoint has no comparison, as models.json says."""
+        reasons = (self.absent.get(f"{endpoint.name}.{kind}") for kind in (SLOPES, MMRM, ANCOVA))
+        return next((reason for reason in reasons if reason), "no reason recorded")
+
+    def reason(self, kind: str, otherwise: str) -> str:
+        """Why a further analysis of the primary endpoint is absent, as models.json says, else `otherwise`."""
+        found = (reason for name, reason in self.absent.items() if name.startswith(f"primary.{kind}"))
+        return next(found, otherwise)
+
     def visitwise(self, endpoint: Endpoint) -> list[Estimate]:
         """The estimates of changes at visits: of the MMRM where there is one, else of the analyses of covariance."""
-        return self.of(endpoint, "mmrm") or self.of(endpoint, "ancova")
+        return self.of(endpoint, MMRM) or self.of(endpoint, ANCOVA)
+
+    @property
+    def visitwise_kind(self) -> str:
+        """What the primary endpoint's changes at visits come from, "mmrm" or "ancova"."""
+        return MMRM if self.of(self.primary, MMRM) else ANCOVA
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
@@ -128,6 +174,8 @@ def _observation(row: Mapping[str, str]) -> Observation:
         visit=row["AVISIT"],
         study_day=to_number(row["ADY"], f"{where}: ADY"),
         value=to_number(row["AVAL"], f"{where}: AVAL"),
+        percent_change=to_number(row["PCHG"], f"{where}: PCHG"),
+        is_baseline=row["ABLFL"] == "Y",
         covariates={name: cell for name, cell in row.items() if name not in _ANALYSIS_COLUMNS},
     )
 

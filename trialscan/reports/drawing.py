@@ -4,9 +4,11 @@ import io
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
@@ -43,6 +45,22 @@ _SETTINGS: dict[RcKeyType, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A figure as SVG and the table of the numbers drawn; `note` is what its caption says of these data alone."""
+
+    svg: str
+    table: pd.DataFrame
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Why a figure is not drawn."""
+
+    reason: str
+
+
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Matplotlib's settings for every figure of a report, whatever the user's own are; restored on leaving."""
@@ -55,6 +73,20 @@ def figure_style() -> Iterator[None]:
 def new_figure(width_mm: float, height_mm: float) -> Figure:
     """An empty figure of a size in mm, laid out so that labels neither overlap nor leave the edge."""
     return Figure(figsize=(width_mm / 25.4, height_mm / 25.4), layout="constrained")
+
+
+def pane_figure(panes: int, width_mm: float, row_mm: float) -> tuple[Figure, list[Axes]]:
+    """A figure of panes with shared axes, up to four side by side, more of them in rows of three."""
+    columns = max(panes, 1) if panes <= 4 else 3
+    rows = -(-max(panes, 1) // columns)
+    figure = new_figure(width_mm, row_mm * (rows if rows == 1 else 0.8 * rows))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    axes = [each for row in grid for each in row]
+    for unused in axes[panes:]:
+        unused.set_axis_off()
+    for lowest in axes[max(panes - columns, 0) : panes]:
+        lowest.tick_params(labelbottom=True)
+    return figure, axes[:panes]
 
 
 def to_svg(figure: Figure) -> str:
@@ -81,6 +113,12 @@ def to_drawing(svg: str, width_pt: float | None = None) -> Drawing:
 def label(text: str, columns: int = 40) -> str:
     """A name from a table made safe for a figure: unknown characters marked, broken into lines of so many columns."""
     return "\n".join(textwrap.wrap(printable(text), max(columns, 8))) or " "
+
+
+def one_line(text: str, columns: int) -> str:
+    """The same on one line, cut to so many columns."""
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= columns else f"{text[: columns - 1].rstrip()}…"
 
 
 def light_grid(axes: Axes) -> None:

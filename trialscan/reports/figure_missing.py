@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from trialscan.reports import style
-from trialscan.reports.drawing import figure_style, label, new_figure, to_svg
+from trialscan.reports.drawing import Picture, figure_style, label, new_figure, to_svg
 from trialscan.reports.run_folder import FAILED, MISSING, OK, RunFolder
 
 FLAGGED = "flagged"
@@ -18,6 +18,11 @@ _LOOK = {
     MISSING: ("#ffffff", "–", "missing"),
 }
 _WIDTH_MM, _ROW_MM, _TALLEST_MM, _LABELLED_ROWS = 176.0, 4.2, 205.0, 60
+
+
+def missing_picture(run: RunFolder) -> Picture:
+    """The state of every visit of every patient."""
+    return Picture(missing_svg(run), missing_table(run))
 
 
 def missing_table(run: RunFolder) -> pd.DataFrame:

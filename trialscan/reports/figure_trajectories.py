@@ -8,13 +8,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trialscan.reports import style
-from trialscan.reports.comparison import UNASSIGNED, Comparison, Estimate
-from trialscan.reports.drawing import figure_style, label, light_grid, new_figure, to_svg
+from trialscan.reports.comparison import DESCRIPTIVE, UNASSIGNED, Comparison, Estimate
+from trialscan.reports.drawing import Absent, Picture, figure_style, label, light_grid, new_figure, pane_figure, to_svg
 from trialscan.reports.run_folder import RunFolder
 from trialscan.reports.words import plain
 
-_WIDTH_MM, _HEIGHT_MM = 176.0, 68.0
+_WIDTH_MM, _HEIGHT_MM, _MANY = 176.0, 68.0, 60
 COLUMNS = ["arm", "patient_id", "visit", "study_day", "value"]
+
+
+def trajectories_picture(folder: RunFolder, comparison: Comparison) -> Picture | Absent:
+    """The primary endpoint as measured, with the means of arms at visits with enough patients."""
+    primary = comparison.primary
+    least = folder.protocol.analysis.min_patients_per_arm
+    means = [row for row in comparison.of(primary, DESCRIPTIVE) if (row.get("n") or 0) >= least]
+    table = trajectories_table(comparison, primary.parameter, means)
+    if table.empty:
+        return Absent(f"{primary.label}: no patient has a value")
+    return Picture(trajectories_svg(table, comparison.arms, primary.label), table)
 
 
 def trajectories_table(comparison: Comparison, parameter: str, means: Sequence[Estimate]) -> pd.DataFrame:
@@ -32,18 +43,17 @@ def trajectories_table(comparison: Comparison, parameter: str, means: Sequence[E
 def trajectories_svg(table: pd.DataFrame, arms: Sequence[str], title: str) -> str:
     """A pane an arm with shared axes: thin lines are patients, the thick one the arm's mean at each visit."""
     with figure_style():
-        figure = new_figure(_WIDTH_MM, _HEIGHT_MM)
-        panes = figure.subplots(1, max(len(arms), 1), sharex=True, sharey=True, squeeze=False)[0]
-        for index, (axes, arm) in enumerate(zip(panes, arms, strict=False)):
+        figure, panes = pane_figure(len(arms), _WIDTH_MM, _HEIGHT_MM)
+        for index, (axes, arm) in enumerate(zip(panes, arms, strict=True)):
             rows = table[table["arm"] == arm]
             colour = style.cycle(style.ARM_COLOURS, index)
             _patients(axes, rows[rows["patient_id"] != ""], colour)
             _mean(axes, rows[rows["patient_id"] == ""], index)
             count = rows.loc[rows["patient_id"] != "", "patient_id"].nunique()
-            axes.set_title(label(f"{arm} (n = {count})", 90 // len(arms)), color=colour)
-            axes.set_xlabel("study day")
+            axes.set_title(label(f"{arm} (n = {count})", 90 // min(len(arms), 4)), color=colour)
             light_grid(axes)
-        panes[0].set_ylabel(label(title))
+        figure.supxlabel("study day", fontsize=7.5)
+        figure.supylabel(label(title), fontsize=7.5)
         panes[0].set_ylim(bottom=0)
         return to_svg(figure)
 
@@ -54,10 +64,11 @@ def cohort_svg(run: RunFolder) -> str:
     with figure_style():
         figure = new_figure(_WIDTH_MM, _HEIGHT_MM * 0.85)
         axes = figure.add_subplot()
+        look = thin_line(len(run.patient_ids))
         for patient in run.patient_ids:
             points = [(row.study_day, row.number(measure)) for row in run.visits_of(patient)]
             known = [(day, value) for day, value in points if day is not None and value is not None]
-            axes.plot([day for day, _ in known], [value for _, value in known], color=style.ACCENT, **_THIN)
+            axes.plot([day for day, _ in known], [value for _, value in known], color=style.ACCENT, **look)
         axes.set_xlabel("study day")
         axes.set_ylabel(measure_words(measure))
         axes.set_ylim(bottom=0)
@@ -71,7 +82,10 @@ def measure_words(measure: str) -> str:
     return f"{plain(name)}, {'%' if unit == 'percent' else unit}"
 
 
-_THIN: dict[str, Any] = {"linewidth": 0.7, "marker": "o", "markersize": 1.8, "alpha": 0.55}
+def thin_line(patients: int) -> dict[str, Any]:
+    """How the line of one of so many patients is drawn: fainter where they are many."""
+    look = {"linewidth": 0.7, "markersize": 1.8, "alpha": 0.55}
+    return {"marker": "o", **(look if patients <= _MANY else {"linewidth": 0.45, "markersize": 1.0, "alpha": 0.4})}
 
 
 def _arm_days(comparison: Comparison, parameter: str) -> dict[tuple[str, str], float]:
@@ -85,8 +99,9 @@ def _arm_days(comparison: Comparison, parameter: str) -> dict[tuple[str, str], f
 
 def _patients(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
     timed = rows.dropna(subset=["study_day"]).sort_values("study_day")
+    look = thin_line(timed["patient_id"].nunique())
     for _, own in timed.groupby("patient_id", sort=True):
-        axes.plot(own["study_day"], own["value"], color=colour, **_THIN)
+        axes.plot(own["study_day"], own["value"], color=colour, **look)
 
 
 def _mean(axes: Axes, rows: pd.DataFrame, index: int) -> None:

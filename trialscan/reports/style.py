@@ -61,7 +61,7 @@ def paragraph_styles() -> dict[str, ParagraphStyle]:
             spaceBefore=9,
             spaceAfter=3,
         ),
-        ParagraphStyle("subheading", body, fontName=BOLD, spaceBefore=5, spaceAfter=1, keepWithNext=1),
+        ParagraphStyle("subheading", body, fontName=BOLD, spaceBefore=5, spaceAfter=1),
         ParagraphStyle("lead", body, fontSize=9.6, leading=13.6),
         ParagraphStyle("caption", body, fontSize=7, leading=9, textColor=HexColor(MUTED), spaceBefore=2),
         ParagraphStyle("flag", body, leftIndent=9, bulletIndent=0),

@@ -1,27 +1,26 @@
 """The report of the trial for the statistician and the sponsor: cohort, courses by arm, comparison, what is missing."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from reportlab.graphics.shapes import Drawing
 from reportlab.lib.units import mm
-from reportlab.platypus import Flowable, Spacer
+from reportlab.platypus import CondPageBreak, Flowable, Spacer
 
-from trialscan.reports import blocks, style
+from trialscan.reports import blocks
 from trialscan.reports.cohort import cohort_table, trouble_section
-from trialscan.reports.comparison import Comparison
+from trialscan.reports.comparison import SLOPES, Comparison
 from trialscan.reports.document import Letterhead, write_pdf
-from trialscan.reports.drawing import to_drawing
+from trialscan.reports.drawing import Absent, Picture, to_drawing
+from trialscan.reports.figure_change import CEILING_PERCENT
 from trialscan.reports.figures import draw_figures
 from trialscan.reports.fonts import register_fonts
 from trialscan.reports.methods import cite_as, trial_methods
 from trialscan.reports.run_folder import RunFolder
-from trialscan.reports.trial_results import (
-    absent_section,
-    confidence,
-    convergence_section,
-    headline,
-    slope_section,
-    visit_section,
-)
+from trialscan.reports.trial_fits import absent_section, convergence_section, inference, plan_section
+from trialscan.reports.trial_further import further_section
+from trialscan.reports.trial_results import confidence, headline, slope_section, visit_section
 from trialscan.reports.words import NONE, plain, short_digest
 
 
@@ -42,17 +41,39 @@ def write_trial_report(run: Path) -> Path:
         notice=folder.protocol.report.notice,
         data_cutoff=study.data_cutoff,
     )
-    figures = {
-        name: to_drawing(svg, style.CONTENT_WIDTH) for name, (svg, _) in draw_figures(folder, comparison).items()
-    }
+    found = draw_figures(folder, comparison)
+    shown = {name: _shown(name, each) for name, each in found.items() if isinstance(each, Picture)}
+    absent = {name: each.reason for name, each in found.items() if isinstance(each, Absent)}
     story = [
         *_opening(folder, comparison),
-        *_courses(folder, figures["trajectories"]),
-        *_comparison(folder, comparison, figures["arm_comparison"]),
-        *_visits(folder, figures["missing_visits"]),
-        *_closing(folder, comparison),
+        *_courses(folder, shown),
+        *_comparison(folder, comparison, shown),
+        *_diagnostics(comparison, shown),
+        *_sensitivity(folder, comparison, shown),
+        *absent_section(comparison, absent),
+        *_visits(folder, shown),
+        *_closing(folder),
     ]
     return write_pdf(run / "reports" / "trial.pdf", letterhead, story)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A figure as the report shows it: its drawing, its name as a file, and what its caption adds."""
+
+    name: str
+    drawing: Drawing
+    note: str
+
+    def with_caption(self, words: str, *, room: float = 14 * mm) -> list[Flowable]:
+        """The drawing over its caption, on one page."""
+        caption = f"{words} {self.note}".strip() + f" Drawn from statistics/figures/{self.name}.csv."
+        height = self.drawing.height + room
+        return [CondPageBreak(height), self.drawing, blocks.text(caption, "caption"), Spacer(1, 3 * mm)]
+
+
+def _shown(name: str, picture: Picture) -> _Shown:
+    return _Shown(name, to_drawing(picture.svg), picture.note)
 
 
 def _opening(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
@@ -82,39 +103,84 @@ def _opening(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
     ]
 
 
-def _courses(folder: RunFolder, figure: Flowable) -> list[Flowable]:
+def _courses(folder: RunFolder, shown: Mapping[str, _Shown]) -> list[Flowable]:
     least = folder.protocol.analysis.min_patients_per_arm
-    caption = (
-        "Primary endpoint as measured. Thin lines are patients; the thick line is the arm's mean at each visit with at "
-        f"least {least} patients. Drawn from statistics/figures/trajectories.csv."
-    )
-    return [*blocks.heading("Courses by arm", 85 * mm), figure, blocks.text(caption, "caption")]
+    band = f"{folder.protocol.lesions.repeatability_percent:g}"
+    captions = {
+        "trajectories": "Primary endpoint as measured. Thin lines are patients; the thick line is the arm's mean at "
+        f"each visit with at least {least} patients.",
+        "waterfall": f"A bar a patient: the lowest percent change after baseline. Band: ± {band} %, within which the "
+        f"protocol calls a change stable. The axis ends at +{CEILING_PERCENT:g} %.",
+        "spider": f"A line a patient from the baseline at 0. Band: ± {band} %. The axis ends at +{CEILING_PERCENT:g}.",
+    }
+    return _section("Courses by arm", shown, captions)
 
 
-def _comparison(folder: RunFolder, comparison: Comparison, figure: Flowable) -> list[Flowable]:
-    caption = (
-        f"Primary endpoint. Points are estimates, bars {confidence(folder)} confidence intervals; left by "
-        "Kenward–Roger, right exact t. Drawn from statistics/figures/arm_comparison.csv."
-    )
+def _comparison(folder: RunFolder, comparison: Comparison, shown: Mapping[str, _Shown]) -> list[Flowable]:
     slopes, visits = slope_section(folder, comparison), visit_section(folder, comparison)
-    shown = [*blocks.heading("Comparison of the arms", 85 * mm), figure, blocks.text(caption, "caption")]
-    return [*(shown if slopes or visits else []), *slopes, *visits, *absent_section(comparison)]
-
-
-def _visits(folder: RunFolder, figure: Flowable) -> list[Flowable]:
-    caption = "A row a patient, a column a visit; blank where neither protocol nor manifest has the visit."
+    level, primary = f"{confidence(folder)} confidence intervals", comparison.primary
+    means = {
+        "ls_means": f"Primary endpoint. Points are estimates, bars {level}; below, the patients at each visit. Left: "
+        f"{inference(comparison, SLOPES, primary)}; right: {inference(comparison, comparison.visitwise_kind, primary)}."
+    }
+    forests = {
+        name: f"Differences from the reference arm with {level}; left of 0 the arm fell more or rose less. "
+        "Percentages stand on the scale of the ratio's logarithm; an arrow marks an interval that leaves the axis."
+        for name in shown
+        if name.startswith("forest")
+    }
+    groups = {"subgroups": f"The primary comparison in subgroups, with {level} and the test of interaction."}
     return [
-        *blocks.heading("Visits", figure.height + 20 * mm),
-        figure,
-        blocks.text(caption, "caption"),
+        *plan_section(folder),
+        *_section("Comparison of the arms", shown, means),
+        *slopes,
+        *visits,
+        *_section("Differences from the reference arm", shown, forests),
+        *_section("Subgroups", shown, groups),
+    ]
+
+
+def _diagnostics(comparison: Comparison, shown: Mapping[str, _Shown]) -> list[Flowable]:
+    captions = {
+        "covariance": "Primary endpoint, on the scale of analysis: correlations between visits, standard deviations on "
+        "the diagonal.",
+        "residuals": "Primary endpoint. Residuals are scaled by the inverse Cholesky factor of each patient's "
+        "covariance: under the model they have variance 1, no correlation, and lie on the line at the right. Dashed: "
+        "± 1.96. Patients beyond ± 3 are named.",
+    }
+    return [*_section("Covariance and residuals", shown, captions), *convergence_section(comparison)]
+
+
+def _sensitivity(folder: RunFolder, comparison: Comparison, shown: Mapping[str, _Shown]) -> list[Flowable]:
+    tipping = {
+        "tipping_point": "Delta is added to missing outcomes, on the scale of analysis; the line marks where the "
+        "conclusion turns."
+    }
+    return [*further_section(folder, comparison), *_section("Tipping point", shown, tipping)]
+
+
+def _visits(folder: RunFolder, shown: Mapping[str, _Shown]) -> list[Flowable]:
+    captions = {
+        "missing_visits": "A row a patient, a column a visit; blank where neither protocol nor manifest has the visit."
+    }
+    return [
+        *_section("Visits", shown, captions),
         *blocks.heading("Failed, missing and flagged visits"),
         *trouble_section(folder),
     ]
 
 
-def _closing(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
+def _section(title: str, shown: Mapping[str, _Shown], captions: Mapping[str, str]) -> list[Flowable]:
+    """A heading and the figures that are there, each with its caption; nothing where none is."""
+    present = [name for name in captions if name in shown]
+    if not present:
+        return []
+    story = blocks.heading(title, shown[present[0]].drawing.height + 24 * mm)
+    return [*story, *(part for name in present for part in shown[name].with_caption(captions[name]))]
+
+
+def _closing(folder: RunFolder) -> list[Flowable]:
     return [
-        *convergence_section(comparison),
         *blocks.heading("Methods"),
         *[blocks.text(paragraph) for paragraph in trial_methods(folder)],
         Spacer(1, 2 * mm),
