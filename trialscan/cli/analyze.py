@@ -56,9 +56,15 @@ def _names(text: str) -> tuple[str, ...]:
 def _say(comparison: ArmComparison, out: Path, *, as_json: bool) -> None:
     document = comparison.document()
     made = list(dict.fromkeys(model["analysis_id"] for model in document["models"]))
+    checks = comparison.agreement
     if as_json:
-        click.echo(json.dumps({"folder": str(out), "analyses": made, "absent": document["absent"]}))
+        check = {"agree": checks.agreeing, "of": checks.total, "others": list(checks.others)}
+        answer = {"folder": str(out), "analyses": made, "absent": document["absent"], "independent_check": check}
+        click.echo(json.dumps(answer))
         return
     click.echo(f"{len(document['models'])} models ({', '.join(made) or 'none'}) in {out}")
+    click.echo(str(checks))
+    for other in checks.others:
+        click.echo(f"independent check: {other}")
     for name, reason in document["absent"].items():
         click.echo(f"no comparison {name}: {reason}")

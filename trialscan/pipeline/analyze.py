@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 import pandas as pd
 
 from trialscan.errors import StatisticsError, UsageError
-from trialscan.pipeline.stages.tabulate import endpoint_measures
+from trialscan.pipeline.stages.tabulate import analysed_measures
 from trialscan.pipeline.tables import parameters, write_table
 from trialscan.statistics import AnalysisPlan, ArmComparison, EndpointPlan, analysis_from, compare_arms, plan_from
 from trialscan.statistics.inference import DF_METHODS
@@ -79,7 +79,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _by_protocol(data: pd.DataFrame, name: str | Path) -> ArmComparison:
     protocol = load_protocol(name)
-    codes = {parameter.measure: parameter.code for parameter in parameters(endpoint_measures(protocol))}
+    codes = {parameter.measure: parameter.code for parameter in parameters(analysed_measures(protocol))}
     return compare_arms(data, plan_from(protocol.endpoints, protocol.analysis, codes))
 
 

@@ -86,7 +86,8 @@ class Comparison:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints of results.csv, primary first."""
         labels = {row.parameter: row.label for row in self.observations}
-        found = {(row.analysis_id.split(".")[0], row.parameter): None for row in self.estimates}
+        named = {row.analysis_id.split(".")[0]: row.parameter for row in self.estimates}
+        found = [(name, code) for name, code in named.items() if name == "primary" or name.startswith("secondary")]
         return tuple(Endpoint(name, code, labels.get(code, code)) for name, code in found)
 
     @property

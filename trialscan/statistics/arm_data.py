@@ -75,8 +75,8 @@ def read_analysis(analysis: pd.DataFrame, plan: AnalysisPlan) -> pd.DataFrame:
     StatisticsError : an absent column; a row without patient, parameter or visit; a value that is infinite or no
         number; two rows for a patient, parameter and visit; a patient in two arms.
     """
-    require_columns(analysis, (*REQUIRED, *plan.columns), "analysis table")
-    table = pd.DataFrame({name: analysis[name] for name in (*REQUIRED, *plan.columns)}).reset_index(drop=True)
+    require_columns(analysis, (*REQUIRED, *plan.table_columns), "analysis table")
+    table = pd.DataFrame({name: analysis[name] for name in (*REQUIRED, *plan.table_columns)}).reset_index(drop=True)
     for name in _TEXT:
         table[name] = text_column(table[name])
     for name in ("USUBJID", "PARAMCD", "AVISIT"):
@@ -84,7 +84,7 @@ def read_analysis(analysis: pd.DataFrame, plan: AnalysisPlan) -> pd.DataFrame:
             raise StatisticsError(f"column {name!r}", f"empty in {table[name].isna().sum()} row(s)", "a name in each")
     for name in _NUMBERS:
         table[name] = numeric_column(table, name)
-    for name in plan.columns:
+    for name in plan.table_columns:
         table[name] = _covariate(table, name)
     table = table.sort_values(["USUBJID", "PARAMCD", "ADY", "AVISIT"], kind="stable", ignore_index=True)
     labels = _labels(table)

@@ -10,13 +10,13 @@ import pandas as pd
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics import ancova, mmrm_analysis, slope_analysis
+from trialscan.statistics.agreement import Agreement, agreement
 from trialscan.statistics.arm_data import EndpointData, endpoint_data, read_analysis
 from trialscan.statistics.columns import listed
 from trialscan.statistics.descriptive import describe
+from trialscan.statistics.further.run import further_analyses
 from trialscan.statistics.plan import AnalysisPlan
-from trialscan.statistics.rows import NOT_ESTIMABLE, ResultRow, results_table
-
-Analysis = tuple[list[ResultRow], dict[str, Any], dict[str, str]]
+from trialscan.statistics.rows import NOT_ESTIMABLE, Analysis, ResultRow, results_table
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class ArmComparison:
     results: pd.DataFrame
     models: list[dict[str, Any]]
     absent: tuple[tuple[str, str], ...]
+
+    @property
+    def agreement(self) -> Agreement:
+        """What the independent checks of the fits came to."""
+        return agreement(self.models)
 
     def document(self) -> dict[str, Any]:
         """The content of models.json: {"models": […], "absent": {analysis_id: reasons}}."""
@@ -58,7 +63,8 @@ class _Gathered:
         except StatisticsError as error:
             self._miss(ResultRow(analysis_id, parameter, NOT_ESTIMABLE, None, visit, note=str(error)))
             return
-        self.rows += rows
+        for row in rows:
+            (self._miss if row.statistic == NOT_ESTIMABLE else self.rows.append)(row)
         self.models.append(model)
         for arm, why in too_few.items():
             reason, reference = f"arm {arm} has {why}", str(model["reference_arm"])
@@ -81,8 +87,9 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
 
     Each endpoint gets `<name>.descriptive` (raw scale), `<name>.random_slope` (slopes by arm, their differences from
     the reference; Kenward–Roger) and `<name>.ancova` (adjusted mean change by arm at each visit after baseline, their
-    differences; exact t), or in its place `<name>.mmrm` where the plan's model is that. What the data do not allow is
-    absent with its reason.
+    differences; exact t), or in its place `<name>.mmrm` where the plan's model is that. The plan's further analyses
+    follow (`responders.<name>`, `counts.<name>`, `events.<name>`, `primary.subgroup.<column>`, `multiplicity`). What
+    the data do not allow is absent with its reason.
 
     Raises
     ------
@@ -93,6 +100,8 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
     gathered = _Gathered()
     for name, endpoint in plan.named_endpoints.items():
         _compare_endpoint(endpoint_data(table, name, endpoint), plan, gathered)
+    for analysis_id, parameter, analyse, visit in further_analyses(table, plan, gathered.rows, gathered.models):
+        gathered.add(analysis_id, parameter, analyse, visit)
     return ArmComparison(results_table(gathered.rows), gathered.models, tuple(gathered.absent))
 
 
@@ -102,9 +111,8 @@ def _compare_endpoint(data: EndpointData, plan: AnalysisPlan, gathered: _Gathere
     gathered.add(slope_id, data.code, partial(slope_analysis.analyse_slopes, data, plan))
     if plan.model == "mmrm":
         gathered.add(f"{data.name}.{mmrm_analysis.KIND}", data.code, partial(mmrm_analysis.analyse_visits, data, plan))
-        return
-    visits = ancova.visits_after_baseline(data)
-    if not visits:
+    visits = ancova.chosen_visits(data, plan)
+    if not visits and plan.model == "random_slope" and plan.ancova is None:
         gathered.add(visit_id, data.code, partial(_no_visits, data))
     for visit in visits:
         gathered.add(visit_id, data.code, partial(ancova.analyse_visit, data, plan, visit), visit)

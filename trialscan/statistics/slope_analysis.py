@@ -1,5 +1,7 @@
 """The comparison of slopes: one random-intercept-and-slope model an endpoint."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,45 @@ DAYS = 28
 KIND = "random_slope"
 
 
+@dataclass(frozen=True)
+class SlopeRecords:
+    """Records of the modelled arms; `covariates` are those that vary, `terms` the same as a formula writes them."""
+
+    records: pd.DataFrame
+    arms: ModelledArms
+    covariates: tuple[str, ...]
+    terms: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+
 def analyse_slopes(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultRow], dict[str, Any], dict[str, str]]:
     """Rows, the model's record, and arm → reason for the arms left out.
 
     The model is transformed value ~ arm × study day + covariates, over all visits with the baseline among them.
+
+    Raises
+    ------
+    StatisticsError : nothing can be compared, and why.
+    """
+    prepared = modelled_slopes(data, plan)
+    modelled, arms = prepared.records, prepared.arms
+    formula = " + ".join([f"{data.response('AVAL')} ~ TRT01P * ADY", *prepared.terms])
+    result = fit_random_slope(modelled, formula, patient="USUBJID", time="ADY", df=plan.df, alpha=plan.alpha)
+    rows = [*_slope_rows(result, data, modelled), *_difference_rows(result, data, arms)]
+    record = {
+        **_heading(data, plan, arms, modelled),
+        "covariates": list(prepared.covariates),
+        "left_out": {**data.left_out, **prepared.left_out},
+        **result_record(result),
+        "slopes_per_day": coefficient_records(result.slopes("TRT01P")),
+        "slope_differences_per_day": coefficient_records(result.slope_differences("TRT01P", arms.reference)),
+        "independent_check": check_random_slope(result).record(),
+    }
+    return rows, record, dict(arms.too_few)
+
+
+def modelled_slopes(data: EndpointData, plan: AnalysisPlan) -> SlopeRecords:
+    """All records of patients whose arm and covariates are known, in the arms that can be compared.
 
     Raises
     ------
@@ -35,19 +72,7 @@ def analyse_slopes(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultR
         left_out["patients without an arm"] = counted(records["USUBJID"][unassigned])
     modelled = arms.of(records)
     covariates, constant = varying(modelled, plan.columns)
-    formula = " + ".join([f"{data.response('AVAL')} ~ TRT01P * ADY", *map(term, covariates)])
-    result = fit_random_slope(modelled, formula, patient="USUBJID", time="ADY", df=plan.df, alpha=plan.alpha)
-    rows = [*_slope_rows(result, data, modelled), *_difference_rows(result, data, arms)]
-    record = {
-        **_heading(data, plan, arms, modelled),
-        "covariates": list(covariates),
-        "left_out": {**data.left_out, **left_out, **constant},
-        **result_record(result),
-        "slopes_per_day": coefficient_records(result.slopes("TRT01P")),
-        "slope_differences_per_day": coefficient_records(result.slope_differences("TRT01P", arms.reference)),
-        "independent_check": check_random_slope(result).record(),
-    }
-    return rows, record, dict(arms.too_few)
+    return SlopeRecords(modelled, arms, covariates, tuple(map(term, covariates)), {**left_out, **constant})
 
 
 def _arms(records: pd.DataFrame, data: EndpointData, plan: AnalysisPlan) -> ModelledArms:

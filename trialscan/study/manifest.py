@@ -61,7 +61,7 @@ def _check_columns(table: Table, protocol: Protocol) -> None:
     lowered = {column.lower() for column in table.columns}
     if STUDY_DAY not in lowered and SCAN_DATE not in lowered:
         table.fault(1, STUDY_DAY, f"the column is missing, and so is {SCAN_DATE}; one of the two is needed")
-    for name in protocol.analysis.covariates:
+    for name in protocol.analysis.manifest_columns:
         if name not in table.columns:
             table.fault(1, name, "the column is missing; the protocol names it as a covariate")
     for column in _covariates(table):

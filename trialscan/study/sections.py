@@ -6,44 +6,33 @@ Every default stands here once; `protocol.lock.yaml` writes them all out beside 
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from trialscan.study.conflicts import (
     Conflict,
     ConflictError,
+    distinct_columns,
     distinct_covariates,
     distinct_labels,
+    distinct_names,
     rising_pair,
     window_around_zero,
 )
+from trialscan.study.further_sections import (
+    CountSettings,
+    EventSettings,
+    MultiplicitySettings,
+    ResponderSettings,
+    SubgroupSettings,
+)
+from trialscan.study.section import Measure, Name, Percent, Positive, Section, Text, Transform
 
-Positive = Annotated[float, Field(gt=0)]
-Percent = Annotated[float, Field(ge=0, le=100)]
 Label = Annotated[int, Field(ge=1, le=255)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
 ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-Text = Annotated[str, Field(min_length=1)]
 
 RESERVED_CLASS_NAMES = frozenset({"burden", "organ"})
-
-
-class Section(BaseModel):
-    """Frozen, closed to fields it does not know, and free of contradictions once constructed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
-
-    def conflicts(self) -> Iterator[Conflict]:
-        """Contradictions between fields that are each valid alone."""
-        return iter(())
-
-    @model_validator(mode="after")
-    def _refuse_conflicts(self) -> Self:
-        found = tuple(self.conflicts())
-        if found:
-            raise ConflictError(found)
-        return self
 
 
 class Modality(StrEnum):
@@ -199,8 +188,8 @@ class LesionSettings(Section):
 class Endpoint(Section):
     """A measure of scans.csv and the scale it is analysed on; log1p means log(1 + value in the measure's own unit)."""
 
-    measure: Annotated[str, Field(pattern=r"^([a-z0-9_]+_(ml|percent)|lesion_count)$")]
-    transform: Literal["log1p", "none"] = "log1p"
+    measure: Measure
+    transform: Transform = "log1p"
 
 
 class EndpointSettings(Section):
@@ -225,7 +214,8 @@ Covariance = Literal["us", "toeph", "toep", "ar1h", "ar1", "csh", "cs", "adh", "
 class AnalysisSettings(Section):
     """The statistical analysis plan; `reference_arm` null means the first arm in alphabetical order.
 
-    `covariance` is the MMRM's: the first structure that can be fitted is taken.
+    `covariance` is the MMRM's: the first structure that can be fitted is taken. `ancova` names the visits with an
+    analysis of covariance; null means all beside random slopes, and none beside an MMRM.
     """
 
     model: Literal["random_slope", "mmrm"] = "random_slope"
@@ -235,6 +225,17 @@ class AnalysisSettings(Section):
     reference_arm: Text | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     min_patients_per_arm: Annotated[int, Field(ge=2)] = 3
+    ancova: tuple[Name, ...] | None = None
+    responders: Annotated[tuple[ResponderSettings, ...], AfterValidator(distinct_names)] = ()
+    counts: Annotated[tuple[CountSettings, ...], AfterValidator(distinct_names)] = ()
+    events: Annotated[tuple[EventSettings, ...], AfterValidator(distinct_names)] = ()
+    subgroups: Annotated[tuple[SubgroupSettings, ...], AfterValidator(distinct_columns)] = ()
+    multiplicity: MultiplicitySettings = MultiplicitySettings()
+
+    @property
+    def manifest_columns(self) -> tuple[str, ...]:
+        """The columns of the manifest that the analysis reads: covariates and subgroups."""
+        return tuple(dict.fromkeys((*self.covariates, *(subgroup.column for subgroup in self.subgroups))))
 
 
 class ReportSettings(Section):
