@@ -88,6 +88,14 @@ analysis:
   reference_arm: null
   alpha: 0.05
   min_patients_per_arm: 3
+  ancova: null
+  responders: []
+  counts: []
+  events: []
+  subgroups: []
+  multiplicity:
+    method: none
+    families: []
 report:
   window: null
   notice: Not for diagnosis.

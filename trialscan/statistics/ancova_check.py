@@ -82,12 +82,12 @@ def _other_path(patients: pd.DataFrame, covariates: Sequence[str], *, log: bool)
     values = patients[["AVAL", "BASE"]].to_numpy(dtype=np.float64)
     value, base = np.asarray(np.log(1 + values) if log else values, dtype=np.float64).T
     arms = patients["TRT01P"].cat.categories
-    indicators = [(patients["TRT01P"] == arm).to_numpy(dtype=np.float64) for arm in arms]
+    indicators = np.column_stack([(patients["TRT01P"] == arm).to_numpy(dtype=np.float64) for arm in arms])
     columns: list[Array] = [base]
     for name in covariates:
         columns += _columns(patients[name])
     beside = np.column_stack(columns)
-    X = np.column_stack([*indicators, beside - beside.mean(axis=0)])
+    X = np.hstack([indicators, beside - beside.mean(axis=0)])
     Q, R = linalg.qr(X, mode="economic")
     beta = linalg.solve_triangular(R, Q.T @ (value - base))
     inverse = linalg.solve_triangular(R, np.eye(len(R)))

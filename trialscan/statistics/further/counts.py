@@ -12,7 +12,7 @@ from statsmodels.discrete.discrete_model import CountResults, NegativeBinomial, 
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, HessianInversionWarning
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics.further.table import arm_table, wald_table
+from trialscan.statistics.further.table import ArmTable, arm_table, wald_table
 from trialscan.statistics.further.zeros import zero_inflation
 
 Array = NDArray[np.float64]
@@ -81,34 +81,23 @@ def analyse_counts(
     table = arm_table(
         data, patient=patient, arm=arm, reference=reference, covariates=covariates, numbers=[count, exposure]
     )
+    _refuse_impossible(table, count, exposure)
     y, time = table.columns[count], table.columns[exposure]
-    for name, wrong, expected in (
-        (count, (y < 0) | (y != np.round(y)), "whole numbers from 0 on"),
-        (exposure, time <= 0, "a time above zero"),
-    ):
-        if wrong.any():
-            who = table.patients[int(np.argmax(wrong))]
-            raise StatisticsError(f"column {name!r}", f"patient {who} has {table.columns[name][wrong][0]:g}", expected)
-    if not y.any():
-        raise StatisticsError(f"column {count!r}", "no event in any patient", "some events")
-    poisson = _fitted(Poisson(y, table.X, exposure=time), None)
-    rate = time * np.exp(table.X @ np.asarray(poisson.params))
+    fit = _fitted(Poisson(y, table.X, exposure=time), None)
+    rate = time * np.exp(table.X @ np.asarray(fit.params))
     overdispersion_p = float(stats.norm.sf(np.sum((y - rate) ** 2 - y) / np.sqrt(2 * np.sum(rate**2))))
-    dispersed = overdispersion_p < alpha
-    fit, dispersion = poisson, 0.0
-    if dispersed:
-        start = np.append(np.asarray(poisson.params), 0.5)
-        fit = _fitted(NegativeBinomial(y, table.X, exposure=time), start)
+    dispersion = 0.0
+    if overdispersion_p < alpha:
+        fit = _fitted(NegativeBinomial(y, table.X, exposure=time), np.append(np.asarray(fit.params), 0.5))
         dispersion = float(fit.params[-1])
     p = len(table.names)
     coefficients = wald_table(table.names, np.asarray(fit.params)[:p], np.asarray(fit.bse)[:p], alpha)
-    chosen = coefficients.loc[list(table.comparisons), ["estimate", "lower", "upper"]]
-    ratios = chosen.apply(np.exp).assign(p=coefficients.loc[list(table.comparisons), "p"])
-    mean = time * np.exp(table.X @ np.asarray(fit.params)[:p])
-    zeros = zero_inflation(y, table.X, mean, dispersion)
+    compared = coefficients.loc[list(table.comparisons)]
+    ratios = compared[["estimate", "lower", "upper"]].apply(np.exp).assign(p=compared["p"])
+    zeros = zero_inflation(y, table.X, time * np.exp(table.X @ np.asarray(fit.params)[:p]), dispersion)
     by_arm = pd.DataFrame({"observed": zeros.observed, "expected": zeros.expected}).groupby(table.arm).sum()
     return CountAnalysis(
-        model="negative binomial" if dispersed else "Poisson",
+        model="negative binomial" if dispersion else "Poisson",
         coefficients=coefficients,
         rate_ratios=ratios.set_axis(pd.Index(table.comparisons.values(), name="arm")),
         dispersion=dispersion,
@@ -119,6 +108,19 @@ def analyse_counts(
         minus2loglik=-2 * float(fit.llf),
         alpha=alpha,
     )
+
+
+def _refuse_impossible(table: ArmTable, count: str, exposure: str) -> None:
+    y, time = table.columns[count], table.columns[exposure]
+    for name, wrong, expected in (
+        (count, (y < 0) | (y != np.round(y)), "whole numbers from 0 on"),
+        (exposure, time <= 0, "a time above zero"),
+    ):
+        if wrong.any():
+            who = table.patients[int(np.argmax(wrong))]
+            raise StatisticsError(f"column {name!r}", f"patient {who} has {table.columns[name][wrong][0]:g}", expected)
+    if not y.any():
+        raise StatisticsError(f"column {count!r}", "no event in any patient", "some events")
 
 
 def _fitted(model: Poisson | NegativeBinomial, start: Array | None) -> CountResults:
