@@ -80,8 +80,13 @@ class SubgroupSettings(Section):
 class FamilySettings(Section):
     """Endpoints that are tested together, once every hypothesis of the family before is rejected."""
 
-    endpoints: Annotated[tuple[EndpointName, ...], Field(min_length=1)]
+    endpoints: tuple[EndpointName, ...]
     method: Literal["holm", "hochberg", "hommel", "bonferroni"] = "holm"
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """A family of nothing."""
+        if not self.endpoints:
+            yield Conflict(("endpoints",), "found none; expected one endpoint or more")
 
 
 class MultiplicitySettings(Section):
