@@ -60,6 +60,9 @@ class _Gathered:
             return
         self.rows += rows
         self.models.append(model)
+        for row in rows:
+            if row.statistic == NOT_ESTIMABLE and row.comparator:
+                self.absent.append((analysis_id, f"visit {row.visit}, arm {row.arm}: {row.note}"))
         for arm, why in too_few.items():
             reason, reference = f"arm {arm} has {why}", str(model["reference_arm"])
             self._miss(ResultRow(analysis_id, parameter, NOT_ESTIMABLE, None, visit, arm, reference, reason))

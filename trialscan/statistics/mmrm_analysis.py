@@ -44,6 +44,7 @@ def analyse_visits(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultR
         visit_order=visits,
         covariance=plan.covariance,
         df=plan.df,
+        drop_aliased=True,
         alpha=plan.alpha,
     )
     means = result.lsmeans(("TRT01P", "AVISIT"))

@@ -20,6 +20,7 @@ def result_record(result: MixedModelResult) -> dict[str, Any]:
         "n_patients": result.n_patients,
         "n_observations": result.n_obs,
         "coefficients": coefficient_records(result.coefficients),
+        "aliased": list(result.design.aliased),
         "vcov": matrix(result.vcov),
         "covariance": plain(result.covariance.record()),
         "minus2loglik": number(result.minus2loglik),
