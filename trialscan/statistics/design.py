@@ -68,9 +68,7 @@ class Design(CrossDesign):
     n_missing_outcome: int
 
 
-def build_design(
-    data: pd.DataFrame, formula: str, *, patient: str, time: str, drop_aliased: bool = False
-) -> Design:
+def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str, drop_aliased: bool = False) -> Design:
     """Read the table for a model of repeated measures.
 
     Parameters

@@ -28,7 +28,7 @@ class Orthogonal:
     relations: Array
 
     def estimable(self, combinations: Array) -> NDArray[np.bool_]:
-        """Which combinations (c, p) of all coefficients the data determine: those in the row space of X (Searle 1971)."""
+        """Which combinations (c, p) of all coefficients lie in the row space of X (Searle 1971)."""
         kept, aliased = combinations[:, list(self.kept)], combinations[:, list(self.aliased)]
         away = np.max(np.abs(aliased - kept @ self.relations), axis=1, initial=0.0)
         return np.asarray(away <= ESTIMABLE_TOLERANCE * np.max(np.abs(combinations), axis=1, initial=0.0))
@@ -59,7 +59,9 @@ def orthogonalise(X: Array, tolerance: float = ALIAS_TOLERANCE) -> Orthogonal:
     Q = np.column_stack(columns) if columns else np.zeros((X.shape[0], 0))
     aliased = tuple(index for index in range(X.shape[1]) if index not in kept)
     upper = R[:rank][:, kept]
-    relations = np.linalg.solve(upper, R[:rank][:, list(aliased)]) if aliased else np.zeros((rank, 0))
+    relations: Array = np.zeros((rank, len(aliased)))
+    if aliased and rank:
+        relations[:] = np.linalg.solve(upper, R[:rank][:, list(aliased)])
     return Orthogonal(Q, upper, tuple(kept), aliased, relations)
 
 
