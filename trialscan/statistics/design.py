@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -129,23 +130,30 @@ def cross_design(
     names = tuple(str(name) for name in spec.column_names)
     if np.ptp(y) == 0:
         raise StatisticsError(f"formula {parsed.text!r}", f"the outcome is {y[0]:g} in every row", "one that varies")
-    basis = _basis(X, names, parsed.text, drop_aliased=drop_aliased)
+    basis = orthogonalise(X)
+    if basis.aliased and not drop_aliased:
+        raise _aliased([names[index] for index in basis.aliased], parsed, frame)
     _refuse_reproduced(y, basis, parsed.text)
     kept = np.ascontiguousarray(X[:, list(basis.kept)])
     return CrossDesign(parsed.text, parsed.model_columns, kept, y, names, basis, frame, spec)
 
 
-def _basis(X: Array, names: Sequence[str], formula: str, *, drop_aliased: bool) -> Orthogonal:
-    """The factorisation of X; StatisticsError naming the columns that repeat others where those are not dropped."""
-    basis = orthogonalise(X)
-    if basis.aliased and not drop_aliased:
-        raise StatisticsError(
-            f"formula {formula!r}",
-            f"aliased column(s) {listed([names[index] for index in basis.aliased])}: a combination of the others",
-            "columns that carry information of their own",
-            "Drop a term, check that every combination of factor levels has data, or fit with drop_aliased=True",
-        )
-    return basis
+def _aliased(names: Sequence[str], parsed: ParsedFormula, frame: pd.DataFrame) -> StatisticsError:
+    """The fault of columns that repeat others, with the pairs of levels that no row has."""
+    factors = [name for name in parsed.model_columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    empty = []
+    for first, second in combinations(factors, 2):
+        counts = pd.crosstab(frame[first], frame[second], dropna=False)
+        empty += [
+            f"{first} {a} with {second} {b}" for a in counts.index for b in counts.columns if not counts.loc[a, b]
+        ]
+    why = f"no outcome has {listed(empty)}" if empty else "a combination of the others"
+    return StatisticsError(
+        f"formula {parsed.text!r}",
+        f"aliased column(s) {listed(names)}: {why}",
+        "columns that carry information of their own",
+        "Drop a term, or leave such columns out with drop_aliased=True",
+    )
 
 
 def sorted_frame(

@@ -194,6 +194,10 @@ def test_visits_are_ordered_as_declared(trial):
         (lambda t: t.assign(arm=t["arm"].where(t["id"] != "P02")), "column 'arm': missing in . of 1.. .*patient P02"),
         (lambda t: t.assign(y=np.nan), "no patient of any arm has an outcome"),
         (lambda t: t.drop(columns="y"), "no column named 'y'"),
+        (lambda t: t.assign(y=t["y"] * 1e200), "too large a value for patient P00, visit V1"),
+        (lambda t: t.assign(y=t["y"] + 0j), "column 'y': complex numbers"),
+        (lambda t: pd.concat([t, t[["y"]]], axis=1), "more than one column named 'y'"),
+        (lambda t: t[~((t["arm"] == "b") & (t["visit"] == "V3"))], "no outcome has arm b with visit V3"),
     ],
 )
 def test_faults_of_the_table_are_named(trial, change, words):

@@ -78,7 +78,7 @@ def build_visit_design(
     order = declared_order(data[visit], visit, visit_order)
     coded = _coded(data, visit, order, weights=weights, group=group)
     extra = tuple(name for name in (_WEIGHT, _GROUP) if name in coded)
-    parsed = parse_formula(formula, coded)
+    parsed = parse_formula(formula, data)
     sorted_rows = sorted_frame(coded, parsed, patient, (_VISIT,), keep=(visit, _NAME, *extra))
     _refuse_visits_without_outcome(sorted_rows, parsed.outcome_columns, order)
     refuse_duplicates(_labels(sorted_rows, patient), "patient and visit")
