@@ -105,6 +105,11 @@ def test_an_mmrm_gives_the_changes_at_visits_in_place_of_covariance_analyses(les
     model = comparison.models[1]
     assert model["covariance"]["structure"] == "us"
     assert model["inference"] == "Kenward–Roger, natural parameters, observed information"
+    assert [model[name] for name in ("df_method", "information", "parameterisation")] == [
+        "kenward-roger",
+        "observed",
+        "natural",
+    ]
     data = analysis.assign(TRT01P=pd.Categorical(analysis["TRT01P"], ["control", "active"]))
     data = data[(data["ABLFL"] != "Y") & data["AVAL"].notna()]
     direct = fit_mmrm(data, model["formula"], patient="USUBJID", visit="AVISIT")

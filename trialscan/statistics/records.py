@@ -13,10 +13,14 @@ from trialscan.statistics.results import MixedModelResult
 
 def result_record(result: MixedModelResult) -> dict[str, Any]:
     """Everything a fitted mixed model reports."""
+    method = result.inference.method
     return {
         "formula": result.formula,
         "estimation": "REML" if result.reml else "ML",
-        "inference": result.inference.description,
+        "inference": method.description,
+        "df_method": method.name,
+        "information": method.information,
+        "parameterisation": method.parameterisation,
         "n_patients": result.n_patients,
         "n_observations": result.n_obs,
         "coefficients": coefficient_records(result.coefficients),

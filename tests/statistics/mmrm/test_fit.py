@@ -132,7 +132,7 @@ def test_sandwiches_grow_with_their_correction_and_match_by_hand(trial):
 def test_expected_information_differs_and_agrees_without_missing_visits(trial):
     observed, expected = fit(trial), fit(trial, information="expected")
     assert not np.allclose(observed.coefficients["df"], expected.coefficients["df"], rtol=1e-6)
-    assert "expected information" in expected.inference.description
+    assert "expected information" in expected.inference.method.description
     complete = simulated(missing=0)
     assert_allclose(
         fit(complete, information="expected").coefficients["df"], fit(complete).coefficients["df"], rtol=1e-7
