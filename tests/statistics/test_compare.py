@@ -67,6 +67,8 @@ def test_visit_wise_covariance_analysis_is_rs(lesion_trial):
         assert_allclose(cell(results, "primary.ancova", "se", **mean), row["SE"], rtol=1e-9)
     percent = [cell(results, "primary.ancova", f"percent_difference{end}", **at) for end in ("", "_lower", "_upper")]
     assert_allclose(1 + np.array(percent) / 100, theirs["back_transformed_ratio"], rtol=1e-9)
+    ratio = [cell(results, "primary.ancova", f"ratio{end}", **at) for end in ("", "_lower", "_upper")]
+    assert_allclose(ratio, theirs["back_transformed_ratio"], rtol=1e-9)
     sizes = sum(
         cell(results, "primary.ancova", "n", visit="V5", arm=arm, comparator="") for arm in ("control", "active")
     )
@@ -103,6 +105,11 @@ def test_an_mmrm_gives_the_changes_at_visits_in_place_of_covariance_analyses(les
     model = comparison.models[1]
     assert model["covariance"]["structure"] == "us"
     assert model["inference"] == "Kenward–Roger, natural parameters, observed information"
+    assert [model[name] for name in ("df_method", "information", "parameterisation")] == [
+        "kenward-roger",
+        "observed",
+        "natural",
+    ]
     data = analysis.assign(TRT01P=pd.Categorical(analysis["TRT01P"], ["control", "active"]))
     data = data[(data["ABLFL"] != "Y") & data["AVAL"].notna()]
     direct = fit_mmrm(data, model["formula"], patient="USUBJID", visit="AVISIT")
@@ -122,6 +129,18 @@ def test_an_mmrm_that_falls_back_says_why(analysis):
     model = compare_arms(apart, replace(PLAN, model="mmrm")).models[1]
     assert model["covariance"]["structure"] != "us"
     assert "no patient was seen at both V1 and V3" in model["convergence"]["fallback"][0]
+
+
+def test_a_visit_that_an_arm_lacks_costs_that_difference_alone(analysis):
+    lacking = analysis[~((analysis["TRT01P"] == "b") & (analysis["AVISIT"] == "V3"))]
+    comparison = compare_arms(lacking, replace(PLAN, model="mmrm"))
+    [(name, reason)] = comparison.absent
+    assert name == "primary.mmrm"
+    assert reason.startswith("visit V3, arm b: not estimable")
+    rows = comparison.results.query("analysis_id == 'primary.mmrm' and statistic == 'not_estimable'")
+    assert list(zip(rows["visit"], rows["arm"], rows["comparator"], strict=True)) == [("V3", "b", ""), ("V3", "b", "a")]
+    assert cell(comparison.results, "primary.mmrm", "p", visit="V2", arm="b", comparator="a") > 0
+    assert comparison.models[1]["aliased"] == ["TRT01P[T.b]:AVISIT[T.V3]"]
 
 
 def test_one_visit_after_baseline_is_no_mmrm(analysis):

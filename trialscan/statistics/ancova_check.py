@@ -79,15 +79,17 @@ def _check(verdict: str, size: tuple[float, float, float] | None, messages: tupl
 
 def _other_path(patients: pd.DataFrame, covariates: Sequence[str], *, log: bool) -> Array:
     """Rows (arms, then other arms less the first) of estimate, se, p."""
-    values = patients[["AVAL", "BASE"]].to_numpy(dtype=np.float64)
-    value, base = np.asarray(np.log(1 + values) if log else values, dtype=np.float64).T
+    values: Array = patients[["AVAL", "BASE"]].to_numpy(dtype=np.float64)
+    scaled: Array = np.asarray(np.log(1 + values)) if log else values
+    value, base = scaled[:, 0], scaled[:, 1]
     arms = patients["TRT01P"].cat.categories
     indicators = np.column_stack([(patients["TRT01P"] == arm).to_numpy(dtype=np.float64) for arm in arms])
     columns: list[Array] = [base]
     for name in covariates:
         columns += _columns(patients[name])
     beside = np.column_stack(columns)
-    X = np.hstack([indicators, beside - beside.mean(axis=0)])
+    centred: Array = beside - np.mean(beside, axis=0)
+    X = np.concatenate((indicators, centred), axis=1)
     Q, R = linalg.qr(X, mode="economic")
     beta = linalg.solve_triangular(R, Q.T @ (value - base))
     inverse = linalg.solve_triangular(R, np.eye(len(R)))
@@ -96,8 +98,8 @@ def _other_path(patients: pd.DataFrame, covariates: Sequence[str], *, log: bool)
     covariance = inverse @ inverse.T * (residual @ residual) / df
     means = np.eye(len(arms), len(beta))
     weights = np.vstack([means, means[1:] - means[0]])
-    estimate = weights @ beta
-    se = np.sqrt(np.einsum("ka,ab,kb->k", weights, covariance, weights))
+    estimate: Array = weights @ beta
+    se: Array = np.sqrt(np.einsum("ka,ab,kb->k", weights, covariance, weights))
     return np.column_stack([estimate, se, 2 * stats.t.sf(np.abs(estimate / se), df)])
 
 

@@ -63,9 +63,12 @@ class _Gathered:
         except StatisticsError as error:
             self._miss(ResultRow(analysis_id, parameter, NOT_ESTIMABLE, None, visit, note=str(error)))
             return
-        for row in rows:
-            (self._miss if row.statistic == NOT_ESTIMABLE else self.rows.append)(row)
+        self.rows += rows
         self.models.append(model)
+        for row in rows:
+            if row.statistic == NOT_ESTIMABLE and row.comparator:
+                where = f"visit {row.visit}, arm {row.arm}" if row.visit else f"arm {row.arm}"
+                self.absent.append((row.analysis_id, f"{where}: {row.note}"))
         for arm, why in too_few.items():
             reason, reference = f"arm {arm} has {why}", str(model["reference_arm"])
             self._miss(ResultRow(analysis_id, parameter, NOT_ESTIMABLE, None, visit, arm, reference, reason))

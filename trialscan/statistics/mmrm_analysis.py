@@ -44,6 +44,7 @@ def analyse_visits(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultR
         visit_order=visits,
         covariance=plan.covariance,
         df=plan.df,
+        drop_aliased=True,
         alpha=plan.alpha,
     )
     means = result.lsmeans(("TRT01P", "AVISIT"))
@@ -64,7 +65,7 @@ def analyse_visits(data: EndpointData, plan: AnalysisPlan) -> tuple[list[ResultR
         "adjusted_means": coefficient_records(_flat(means)),
         "differences": coefficient_records(_flat(differences)),
     }
-    remarks = f"adjusted means {means.attrs['averaging']}; {result.inference.description}"
+    remarks = f"adjusted means {means.attrs['averaging']}; {result.inference.method.description}"
     return _rows(means, differences, data, changes, remarks), record, dict(arms.too_few)
 
 

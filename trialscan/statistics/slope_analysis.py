@@ -109,12 +109,12 @@ def _slope_rows(result: MixedModelResult, data: EndpointData, modelled: pd.DataF
         mine = _of(modelled, str(arm))
         sizes = {"n_patients": mine["USUBJID"].nunique(), "n_observations": len(mine)}
         values = {"slope_per_day": slope["estimate"], **_inference(slope)}
-        note = f"change of {data.response('value')} a day; {result.inference.description}"
+        note = f"change of {data.response('value')} a day; {result.inference.method.description}"
         where = {"analysis_id": f"{data.name}.{KIND}", "parameter": data.code, "arm": str(arm)}
         rows += statistics_rows(values=sizes, **where)
         rows += statistics_rows(values=values, note=note, **where)
         if data.endpoint.transform == "log1p":
-            note = f"percent change per {DAYS} days of {data.quantity}; {result.inference.description}"
+            note = f"percent change per {DAYS} days of {data.quantity}; {result.inference.method.description}"
             rows += statistics_rows(values=_percent(slope, "percent_change"), note=note, **where)
     return rows
 
@@ -124,7 +124,7 @@ def _difference_rows(result: MixedModelResult, data: EndpointData, arms: Modelle
     for arm, slope in result.slope_differences("TRT01P", arms.reference).iterrows():
         values = {"slope_difference_per_day": slope["estimate"], **_inference(slope)}
         change = f"difference from {arms.reference} in the change of {data.response('value')} a day"
-        note = f"{change}; {result.inference.description}"
+        note = f"{change}; {result.inference.method.description}"
         where = {
             "analysis_id": f"{data.name}.{KIND}",
             "parameter": data.code,
@@ -135,7 +135,7 @@ def _difference_rows(result: MixedModelResult, data: EndpointData, arms: Modelle
         if data.endpoint.transform == "log1p":
             note = (
                 f"percent by which the ratio per {DAYS} days of {data.quantity} differs from that in "
-                f"{arms.reference}; {result.inference.description}"
+                f"{arms.reference}; {result.inference.method.description}"
             )
             rows += statistics_rows(values=_percent(slope, "percent_difference"), note=note, **where)
     return rows

@@ -74,6 +74,15 @@ def test_a_comparison_that_could_not_be_made_counts_as_one():
     assert notes.str.contains("could not be made and counts as p = 1").all()
 
 
+def test_an_earlier_visit_does_not_stand_in_for_the_last():
+    plan = AnalysisPlan(ENDPOINTS[:1], model="mmrm", further=FurtherPlan(multiplicity=MultiplicityPlan("holm")))
+    at = {"analysis_id": "primary.mmrm", "parameter": "AML", "arm": "b", "comparator": "a"}
+    rows = [ResultRow(statistic="p", value=0.01, visit="V1", **at)]
+    rows.append(ResultRow(statistic="not_estimable", value=None, visit="V2", **at))
+    out, _, _ = adjust_comparisons(ARMS[:2], plan, rows)
+    assert {(row.statistic, row.value) for row in out} == {("p", 1.0), ("p_adjusted", 1.0), ("rejected", 0.0)}
+
+
 def test_plans_that_cannot_be_followed():
     with pytest.raises(StatisticsError, match="1 arm"):
         adjusted(P, MultiplicityPlan("holm"), pd.DataFrame({"TRT01P": ["a"]}))

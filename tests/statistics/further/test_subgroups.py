@@ -123,6 +123,24 @@ def test_patients_in_no_or_a_small_level_are_left_out_by_name(balanced):
     assert sum(level["patients"] for level in record["levels"]) == 21
 
 
+def test_a_level_without_data_at_the_last_visit_is_not_estimable_and_the_others_are(balanced):
+    level = balanced["USUBJID"].str[1:].astype(int) // 2 % 3
+    table = balanced.assign(SEX=level.map({0: "F", 1: "M", 2: "X"}))
+    gone = (table["SEX"] == "X") & (table["TRT01P"] == "b") & (table["AVISIT"] == "V3")
+    comparison = compare_arms(table[~gone], replace(PLAN, model="mmrm", covariates=(), covariance=("cs",)))
+    record = subgroup(comparison)
+    assert [each["estimate"] is None for each in record["levels"]] == [False, False, True]
+    assert record["interaction"]["numerator_df"] == 1
+    assert "without data" in dict(comparison.absent)["primary.subgroup.SEX.X"]
+
+
+def test_infinite_degrees_of_freedom_stay_empty(balanced):
+    comparison = compare_arms(balanced, replace(PLAN, df="asymptotic"))
+    assert subgroup(comparison)["levels"][0]["df"] is None
+    rows = comparison.results.query("analysis_id == 'primary.subgroup.SEX.F'")
+    assert rows.loc[rows["statistic"] == "df", "value"].isna().all()
+
+
 @pytest.mark.parametrize(
     ("sex", "cuts", "reason"),
     [

@@ -19,7 +19,7 @@ PROCEDURES = {
     "hochberg": "Hochberg (1988), step-up; for independent or positively dependent statistics",
     "hommel": "Hommel (1988); for independent or positively dependent statistics",
     "fixed_sequence": "fixed sequence (Maurer, Hothorn & Lehmacher 1995): each tested after all before it are rejected",
-    "gatekeeping": "serial gatekeeping (Westfall & Krishen 2001; Dmitrienko, Offen & Westfall 2003): a family is "
+    "gatekeeping": "serial gatekeeping (Westfall & Krishen 2001; Dmitrienko & Tamhane 2007): a family is "
     "tested once every hypothesis of the families before it is rejected",
 }
 
@@ -106,16 +106,17 @@ def _hypotheses(
             raise StatisticsError("plan: multiplicity", f"no endpoint {name!r}", f"one of {known}")
         code = plan.named_endpoints[name].paramcd
         for arm in others:
-            made = [row for row in rows if _compares(row, f"{name}.{plan.model}", arm)]
-            visit, p = (made[-1].visit, made[-1].value) if made else ("", None)
-            found.append(Hypothesis(name, code, visit, arm, reference, p))
+            made = [row for row in rows if row.analysis_id == f"{name}.{plan.model}" and row.comparator]
+            mine = [row for row in made if row.arm == arm]
+            visit = mine[-1].visit if mine else ""
+            found.append(Hypothesis(name, code, visit, arm, reference, _p_value(mine, visit)))
     return found
 
 
-def _compares(row: ResultRow, analysis_id: str, arm: str) -> bool:
-    """Whether the row is a p value of this arm's comparison; of several visits the last is the primary one."""
-    known = row.value is not None and np.isfinite(row.value)
-    return row.analysis_id == analysis_id and row.statistic == "p" and row.arm == arm and bool(row.comparator) and known
+def _p_value(rows: Sequence[ResultRow], visit: str) -> float | None:
+    """Of a comparison at its last visit, which is the primary one; None where that is not estimable."""
+    known = [row.value for row in rows if row.statistic == "p" and row.visit == visit]
+    return known[0] if known and known[0] is not None and np.isfinite(known[0]) else None
 
 
 def _arms(table: pd.DataFrame, plan: AnalysisPlan) -> list[str]:

@@ -41,7 +41,7 @@ def gatekeep(families: Sequence[Mapping[str, float]], method: str | Sequence[str
     """Serial gatekeeping: a family is tested when all hypotheses of the one before are rejected.
 
     Families come in order of importance; within each `adjust_p` by `method`, one for all or one a family. An adjusted
-    p value is at least the largest of the families before (Westfall & Krishen 2001; Dmitrienko, Offen & Westfall 2003).
+    p value is at least the largest of the families before (Westfall & Krishen 2001; Dmitrienko & Tamhane 2007).
 
     Raises
     ------

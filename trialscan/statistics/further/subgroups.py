@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from trialscan.errors import StatisticsError
 from trialscan.statistics.arm_data import EndpointData, endpoint_data, term
 from trialscan.statistics.arms import ModelledArms
 from trialscan.statistics.changes import changes_from_baseline
@@ -25,7 +26,7 @@ from trialscan.statistics.plan import AnalysisPlan
 from trialscan.statistics.random_slope import fit_random_slope
 from trialscan.statistics.records import number, result_record
 from trialscan.statistics.results import MixedModelResult
-from trialscan.statistics.rows import Analysis, ResultRow, statistics_rows
+from trialscan.statistics.rows import NOT_ESTIMABLE, Analysis, ResultRow
 from trialscan.statistics.slope_analysis import modelled_slopes
 
 Array = NDArray[np.float64]
@@ -93,6 +94,7 @@ def _changes(data: EndpointData, plan: AnalysisPlan, factor: str) -> _Fitted:
         covariance=plan.covariance,
         df=plan.df,
         alpha=plan.alpha,
+        drop_aliased=True,
     )
     grid = reference_grid(result.design, ("TRT01P", "AVISIT", factor), "equal", {})
     away = differences(grid, changes.arms.reference)
@@ -113,7 +115,7 @@ def _record(fitted: _Fitted, data: EndpointData, plan: AnalysisPlan, subgroup: S
     for (arm, level), (_, row) in zip(fitted.weights, table.iterrows(), strict=True):
         mine = patients[(patients[factor] == level) & patients["TRT01P"].isin((arm, fitted.arms.reference))]
         levels.append({"level": level, **_comparison(arm, fitted.arms.reference, len(mine), row)})
-    test = fitted.result.joint_test(_interaction(fitted))
+    test = fitted.result.joint_test(_interaction(fitted, table["estimate"].notna().to_numpy()))
     record = {
         "analysis_id": f"primary.subgroup.{subgroup.column}",
         "kind": "subgroup",
@@ -146,14 +148,17 @@ def _comparison(arm: str, reference: str, patients: int, row: "pd.Series[float]"
     return {"arm": arm, "comparator": reference, "patients": patients, **values}
 
 
-def _interaction(fitted: _Fitted) -> Array:
-    """Differences of every level's comparison from the first level's, arm by arm."""
+def _interaction(fitted: _Fitted, estimable: NDArray[np.bool_]) -> Array:
+    """Differences of every estimable level's comparison from the first such level's, arm by arm."""
     first: dict[str, Array] = {}
     rows = []
-    for (arm, _), weights in fitted.weights.items():
-        if arm in first:
+    for ((arm, _), weights), known in zip(fitted.weights.items(), estimable, strict=True):
+        if known and arm in first:
             rows.append(weights - first[arm])
-        first.setdefault(arm, weights)
+        elif known:
+            first[arm] = weights
+    if not rows:
+        raise StatisticsError(f"subgroup {fitted.factor}", "no two levels can be compared", "data in both arms of each")
     return np.array(rows)
 
 
@@ -180,19 +185,28 @@ def _overall(fitted: _Fitted, plan: AnalysisPlan, models: Sequence[Mapping[str, 
 
 
 def _rows(record: Mapping[str, Any], fitted: _Fitted) -> list[ResultRow]:
-    where = {"parameter": str(record["parameter"]), "visit": fitted.visit}
+    """Every number of the record as a row; infinite degrees of freedom stay empty."""
+    method = fitted.result.inference.method.description
     rows: list[ResultRow] = []
     for level in record["levels"]:
-        values = {fitted.statistic: level["estimate"], **{name: level[name] for name in NUMBERS[1:]}}
-        rows += statistics_rows(
-            f"{record['analysis_id']}.{level['level']}",
-            values={"patients": level["patients"], **values},
-            arm=level["arm"],
-            comparator=level["comparator"],
-            note=f"{record['column']} {level['level']}; {record['model']}; {fitted.result.inference.description}",
-            **where,
-        )
-    test = {name: value for name, value in record["interaction"].items() if name != "statistic"}
-    values = {"interaction_f": record["interaction"]["statistic"], **test}
-    note = f"F test that the comparison is the same in every level; {fitted.result.inference.description}"
-    return [*rows, *statistics_rows(record["analysis_id"], values=values, note=note, **where)]
+        where = (record["parameter"], fitted.visit, level["arm"], level["comparator"])
+        name = f"{record['analysis_id']}.{level['level']}"
+        if level["estimate"] is None:
+            rows += _cells(name, {NOT_ESTIMABLE: None}, where, "it rests on a combination without data")
+            continue
+        values = {"patients": level["patients"], fitted.statistic: level["estimate"]}
+        values |= {key: level[key] for key in NUMBERS[1:]}
+        rows += _cells(name, values, where, f"{record['column']} {level['level']}; {record['model']}; {method}")
+    test = dict(record["interaction"])
+    values = {"interaction_f": test.pop("statistic"), **test}
+    note = f"F test that the comparison is the same in every level; {method}"
+    return [*rows, *_cells(record["analysis_id"], values, (record["parameter"], fitted.visit, "", ""), note)]
+
+
+def _cells(
+    analysis_id: str, values: Mapping[str, float | None], where: tuple[str, str, str, str], note: str
+) -> list[ResultRow]:
+    parameter, visit, arm, comparator = where
+    return [
+        ResultRow(analysis_id, parameter, name, value, visit, arm, comparator, note) for name, value in values.items()
+    ]

@@ -48,6 +48,7 @@ def fit_mmrm(
     information: Information = "observed",
     parameters: Parameters = "natural",
     sandwich: Sandwich | None = None,
+    drop_aliased: bool = False,
     alpha: float = 0.05,
 ) -> MixedModelResult:
     """Fit y = X b + e, e ~ N(0, S) within a patient, S of a declared structure over the visits.
@@ -66,6 +67,9 @@ def fit_mmrm(
     information : covariance of the covariance parameters from the observed (as SAS and mmrm) or expected information.
     parameters : in which Kenward–Roger differentiates: "natural" (as SAS) or "log-cholesky" (as R's mmrm).
     sandwich : CR0, CR2 or CR3 by patient; standard errors and degrees of freedom are then the sandwich's, not `df`'s.
+    drop_aliased : leave columns out that repeat others, such as the interaction of an arm and a visit without any
+        outcome, as R does; what then cannot be estimated is NaN and named in `attrs["not_estimable"]`. Else they are
+        refused.
     alpha : intervals cover 1 − alpha.
 
     Raises
@@ -82,7 +86,14 @@ def fit_mmrm(
     )
     structures = _structures(covariance)
     design = build_visit_design(
-        data, formula, patient=patient, visit=visit, visit_order=visit_order, weights=weights, group=group
+        data,
+        formula,
+        patient=patient,
+        visit=visit,
+        visit_order=visit_order,
+        weights=weights,
+        group=group,
+        drop_aliased=drop_aliased,
     )
     with threadpool_limits(limits=1, user_api="blas"):
         found = _first_that_fits(structures, design, reml=reml)
