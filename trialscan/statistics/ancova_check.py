@@ -98,14 +98,15 @@ def _other_path(patients: pd.DataFrame, covariates: Sequence[str], *, log: bool)
     covariance = inverse @ inverse.T * (residual @ residual) / df
     means = np.eye(len(arms), len(beta))
     weights = np.vstack([means, means[1:] - means[0]])
-    estimate: Array = weights @ beta
-    se: Array = np.sqrt(np.einsum("ka,ab,kb->k", weights, covariance, weights))
-    return np.column_stack([estimate, se, 2 * stats.t.sf(np.abs(estimate / se), df)])
+    estimate = weights @ beta
+    se = np.sqrt(np.einsum("ka,ab,kb->k", weights, covariance, weights))
+    return np.column_stack((estimate, se, 2 * stats.t.sf(np.abs(estimate / se), df)))
 
 
 def _columns(values: "pd.Series[float]") -> list[Array]:
     """A number as it is; a factor as indicators of all its levels but the last."""
     if not isinstance(values.dtype, pd.CategoricalDtype):
-        return [values.to_numpy(dtype=np.float64)]
+        number: Array = np.asarray(values, dtype=np.float64)
+        return [number]
     levels = [level for level in values.cat.categories if (values == level).any()]
     return [(values == level).to_numpy(dtype=np.float64) for level in levels[:-1]]

@@ -12,7 +12,7 @@ from statsmodels.discrete.discrete_model import CountResults, NegativeBinomial, 
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, HessianInversionWarning
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics.further.table import ArmTable, arm_table, wald_table
+from trialscan.statistics.further.table import ArmTable, arm_table, ratios, wald_table
 from trialscan.statistics.further.zeros import zero_inflation
 
 Array = NDArray[np.float64]
@@ -83,23 +83,20 @@ def analyse_counts(
     )
     _refuse_impossible(table, count, exposure)
     y, time = table.columns[count], table.columns[exposure]
-    fit = _fitted(Poisson(y, table.X, exposure=time), None)
+    fit, dispersion = _fitted(Poisson(y, table.X, exposure=time), None), 0.0
     rate = time * np.exp(table.X @ np.asarray(fit.params))
     overdispersion_p = float(stats.norm.sf(np.sum((y - rate) ** 2 - y) / np.sqrt(2 * np.sum(rate**2))))
-    dispersion = 0.0
     if overdispersion_p < alpha:
         fit = _fitted(NegativeBinomial(y, table.X, exposure=time), np.append(np.asarray(fit.params), 0.5))
         dispersion = float(fit.params[-1])
-    p = len(table.names)
-    coefficients = wald_table(table.names, np.asarray(fit.params)[:p], np.asarray(fit.bse)[:p], alpha)
-    compared = coefficients.loc[list(table.comparisons)]
-    ratios = compared[["estimate", "lower", "upper"]].apply(np.exp).assign(p=compared["p"])
-    zeros = zero_inflation(y, table.X, time * np.exp(table.X @ np.asarray(fit.params)[:p]), dispersion)
+    beta, se = (np.asarray(each)[: len(table.names)] for each in (fit.params, fit.bse))
+    coefficients = wald_table(table.names, beta, se, alpha)
+    zeros = zero_inflation(y, table.X, time * np.exp(table.X @ beta), dispersion)
     by_arm = pd.DataFrame({"observed": zeros.observed, "expected": zeros.expected}).groupby(table.arm).sum()
     return CountAnalysis(
         model="negative binomial" if dispersion else "Poisson",
         coefficients=coefficients,
-        rate_ratios=ratios.set_axis(pd.Index(table.comparisons.values(), name="arm")),
+        rate_ratios=ratios(coefficients, table),
         dispersion=dispersion,
         overdispersion_p=overdispersion_p,
         zeros=by_arm.set_axis(pd.Index(table.arms, name="arm")),

@@ -12,7 +12,7 @@ from lifelines.statistics import multivariate_logrank_test
 from lifelines.utils import median_survival_times
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics.further.table import arm_table, wald_table
+from trialscan.statistics.further.table import arm_table, ratios, wald_table
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,12 @@ def analyse_events(
         medians[name] = _median(fitter)
     test = multivariate_logrank_test(times, table.arm, events)
     coefficients = _cox(table.X[:, 1:], table.names[1:], times, events, alpha)
-    chosen = coefficients.loc[list(table.comparisons)]
-    ratios = chosen[["estimate", "lower", "upper"]].apply(np.exp).assign(p=chosen["p"])
     return EventAnalysis(
         kaplan_meier=pd.concat(curves),
         medians=pd.DataFrame.from_dict(medians, orient="index").rename_axis("arm"),
         logrank=(float(test.test_statistic), len(table.arms) - 1, float(test.p_value)),
         coefficients=coefficients,
-        hazard_ratios=ratios.set_axis(pd.Index(table.comparisons.values(), name="arm")),
+        hazard_ratios=ratios(coefficients, table),
     )
 
 
