@@ -4,6 +4,12 @@ from trialscan.study.entities import Arms, Patient, Scan, Study, Visit
 from trialscan.study.loading import load_protocol
 from trialscan.study.lock import dump_protocol
 from trialscan.study.manifest import load_study
+from trialscan.study.missing_data import (
+    EstimandSettings,
+    IntercurrentEvent,
+    MissingDataSettings,
+    TippingPointSettings,
+)
 from trialscan.study.protocol import Protocol
 from trialscan.study.sections import (
     AnalysisSettings,
@@ -27,7 +33,10 @@ __all__ = [
     "Arms",
     "Endpoint",
     "EndpointSettings",
+    "EstimandSettings",
+    "IntercurrentEvent",
     "LesionSettings",
+    "MissingDataSettings",
     "Modality",
     "Patient",
     "Protocol",
@@ -40,6 +49,7 @@ __all__ = [
     "SegmentationSettings",
     "Study",
     "StudySettings",
+    "TippingPointSettings",
     "Visit",
     "VisitSettings",
     "dump_protocol",

@@ -6,9 +6,9 @@ Every default stands here once; `protocol.lock.yaml` writes them all out beside 
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from trialscan.study.conflicts import (
     Conflict,
@@ -18,32 +18,15 @@ from trialscan.study.conflicts import (
     rising_pair,
     window_around_zero,
 )
+from trialscan.study.missing_data import EstimandSettings, MissingDataSettings
+from trialscan.study.section import Name, Section, Text
 
 Positive = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Label = Annotated[int, Field(ge=1, le=255)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
 ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-Text = Annotated[str, Field(min_length=1)]
 
 RESERVED_CLASS_NAMES = frozenset({"burden", "organ"})
-
-
-class Section(BaseModel):
-    """Frozen, closed to fields it does not know, and free of contradictions once constructed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
-
-    def conflicts(self) -> Iterator[Conflict]:
-        """Contradictions between fields that are each valid alone."""
-        return iter(())
-
-    @model_validator(mode="after")
-    def _refuse_conflicts(self) -> Self:
-        found = tuple(self.conflicts())
-        if found:
-            raise ConflictError(found)
-        return self
 
 
 class Modality(StrEnum):
@@ -235,6 +218,15 @@ class AnalysisSettings(Section):
     reference_arm: Text | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     min_patients_per_arm: Annotated[int, Field(ge=2)] = 3
+    estimand: EstimandSettings = EstimandSettings()
+    missing_data: MissingDataSettings = MissingDataSettings()
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """A column that is both a covariate and the day of an event."""
+        for index, event in enumerate(self.estimand.intercurrent_events):
+            if event.event_day is not None and event.event_day in self.covariates:
+                where = ("estimand", "intercurrent_events", str(index), "event_day")
+                yield Conflict(where, f"{event.event_day!r} is a covariate too; a column means one thing")
 
 
 class ReportSettings(Section):

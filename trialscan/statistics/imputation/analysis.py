@@ -14,13 +14,14 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics.columns import listed
+from trialscan.statistics.columns import listed, require_columns
 from trialscan.statistics.imputation.jackknife import jackknife
 from trialscan.statistics.imputation.model import ImputationModel
 from trialscan.statistics.imputation.pooled import Estimates
 from trialscan.statistics.imputation.problem import Keys, Problem, build_problem
 from trialscan.statistics.imputation.rubin import multiple_imputation
 from trialscan.statistics.imputation.strategies import STRATEGIES
+from trialscan.statistics.mmrm.design import declared_order
 
 Method = Literal["conditional_mean", "rubin"]
 
@@ -30,10 +31,10 @@ class ReferenceBasedResult:
     """Differences and adjusted means under each strategy.
 
     `differences` is indexed by (strategy, arm, visit), `adjusted_means` likewise with the reference arm too; columns
-    estimate, se, z (with Rubin's rules df and t), p, lower, upper. `imputed` (patient, visit) holds the imputed outcomes
-    by strategy, with `rubin` their means over the imputations. `covariance` is the structure of the imputation model and
-    `fallback` says why those asked for before it were not taken. `n_refits` counts the fits of the imputation model to
-    other choices of patients, `n_redrawn` samples that were replaced because it could not be fitted to them.
+    estimate, se, z (with Rubin's rules df and t), p, lower, upper. `imputed` (patient, visit) holds the imputed
+    outcomes by strategy, with `rubin` their means over the imputations. `covariance` is the structure of the imputation
+    model and `fallback` says why those asked for before it were not taken. `n_refits` counts the fits of the imputation
+    model to other choices of patients, `n_redrawn` samples that were replaced because it could not be fitted to them.
     `problem` and `estimates` are what delta adjustment starts from (`tipping_points`).
     """
 
@@ -94,8 +95,9 @@ def reference_based(
         visit; an unknown arm or strategy; a fit that did not converge, naming the patient it was made without.
     """
     settings = _Settings(tuple(strategies), method, imputations, seed, alpha)
-    keys = Keys(patient, visit, arm, reference, first_affected)
-    problem = build_problem(data, formula, keys, covariates=covariates, visit_order=visit_order)
+    require_columns(data, (patient, visit))
+    order = declared_order(data[visit], visit, visit_order)
+    problem = build_problem(data, formula, Keys(patient, visit, arm, reference, first_affected, order), covariates)
     names = (covariance,) if isinstance(covariance, str) else tuple(covariance)
     with threadpool_limits(limits=1, user_api="blas"):
         found = _first_that_fits(problem, names, settings)
@@ -131,8 +133,8 @@ class _Settings:
                 f"jackknife over {patients} patients; normal inference"
             )
         return (
-            f"{self.imputations} imputations (seed {self.seed}) from refits to bootstrap samples of the patients, ANCOVA at "
-            "each visit; Rubin's rules, degrees of freedom by Barnard and Rubin"
+            f"{self.imputations} imputations (seed {self.seed}) from refits to bootstrap samples of the patients, "
+            "ANCOVA at each visit; Rubin's rules, degrees of freedom by Barnard and Rubin"
         )
 
 

@@ -52,9 +52,7 @@ class ImputationModel:
         try:
             return self._fitted(self._moments.without(self._place[patient]))
         except (StatisticsError, np.linalg.LinAlgError) as error:
-            raise StatisticsError(
-                f"jackknife without patient {patient}", str(error), "a fit that converges"
-            ) from error
+            raise StatisticsError(f"jackknife without patient {patient}", str(error), "a fit that converges") from error
 
     def resampled(self, patients: tuple[str, ...]) -> Parameters | None:
         """Fitted to patients drawn with replacement, by name; None where that fit did not converge."""

@@ -12,20 +12,21 @@ from trialscan.statistics.columns import listed, numeric_column, require_columns
 from trialscan.statistics.formula import parse_formula
 from trialscan.statistics.imputation.ancova import VisitAncova, visit_ancova
 from trialscan.statistics.imputation.conditional import Courses
-from trialscan.statistics.mmrm.design import VisitDesign, build_visit_design, declared_order, visit_positions
+from trialscan.statistics.mmrm.design import VisitDesign, build_visit_design, visit_positions
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The columns of patient, visit, arm and first affected visit, and the reference arm."""
+    """The columns of patient, visit, arm and first affected visit, the reference arm, and the visits in order."""
 
     patient: str
     visit: str
     arm: str
     reference: str
     first_affected: str
+    order: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -62,35 +63,27 @@ class Problem:
         return [(data, names) for data, names in ((self.kept, mar), (self.before, others)) if names]
 
 
-def build_problem(
-    data: pd.DataFrame,
-    formula: str,
-    keys: Keys,
-    *,
-    covariates: Sequence[str],
-    visit_order: Sequence[str] | None,
-) -> Problem:
+def build_problem(data: pd.DataFrame, formula: str, keys: Keys, covariates: Sequence[str]) -> Problem:
     """Read the table; arguments and faults as in `reference_based`."""
-    require_columns(data, (keys.patient, keys.visit, keys.arm, keys.first_affected, *covariates))
-    order = declared_order(data[keys.visit], keys.visit, visit_order)
-    rows = _sorted_rows(data, keys, order)
+    require_columns(data, (keys.arm, keys.first_affected, *covariates))
+    rows = _sorted_rows(data, keys)
     patients = tuple(dict.fromkeys(rows[keys.patient]))
-    _refuse_gaps(rows, keys, order, patients)
-    n, m = len(patients), len(order)
-    events = visit_positions(rows[keys.first_affected], order).reshape(n, m)[:, 0]
+    _refuse_gaps(rows, keys, patients)
+    n, m = len(patients), len(keys.order)
+    events = visit_positions(rows[keys.first_affected], keys.order).reshape(n, m)[:, 0]
     after = np.arange(m)[None, :] >= np.where(np.isnan(events), m, events)[:, None]
     outcome = parse_formula(formula, rows).outcome_columns
     if len(outcome) != 1:
         raise StatisticsError(f"formula {formula!r}", f"{len(outcome)} outcome columns", "one, not transformed")
     y = numeric_column(rows, outcome[0]).reshape(n, m)
     arms = _arms(rows, keys)
-    kept = before = _model_data(rows, formula, keys, order, y, after)
+    kept = before = _model_data(rows, formula, keys, y, after)
     if np.any(after & ~np.isnan(y)):
         unaffected = rows.assign(**{outcome[0]: np.where(after, np.nan, y).ravel()})
-        before = _model_data(unaffected, formula, keys, order, y, after)
+        before = _model_data(unaffected, formula, keys, y, after)
     return Problem(
         patients=patients,
-        visits=order,
+        visits=keys.order,
         arms=arms,
         arm_of=np.array([arms.index(name) for name in rows[keys.arm].iloc[::m]], dtype=np.intp),
         missing=np.isnan(y),
@@ -100,18 +93,18 @@ def build_problem(
     )
 
 
-def _sorted_rows(data: pd.DataFrame, keys: Keys, order: Sequence[str]) -> pd.DataFrame:
+def _sorted_rows(data: pd.DataFrame, keys: Keys) -> pd.DataFrame:
     rows = data.assign(**{keys.patient: text_column(data[keys.patient]), keys.arm: text_column(data[keys.arm])})
-    position = visit_positions(data[keys.visit], order)
+    position = visit_positions(data[keys.visit], keys.order)
     return rows.iloc[np.lexsort((position, rows[keys.patient].to_numpy(dtype=str)))].reset_index(drop=True)
 
 
-def _refuse_gaps(rows: pd.DataFrame, keys: Keys, order: Sequence[str], patients: Sequence[str]) -> None:
+def _refuse_gaps(rows: pd.DataFrame, keys: Keys, patients: Sequence[str]) -> None:
     counts = rows[keys.patient].value_counts()
-    if wrong := [name for name in patients if counts[name] != len(order)]:
+    if wrong := [name for name in patients if counts[name] != len(keys.order)]:
         raise StatisticsError(
             "data",
-            f"patient {listed(wrong)} without exactly one row for each of {len(order)} visits",
+            f"patient {listed(wrong)} without exactly one row for each of {len(keys.order)} visits",
             "a row for every patient and visit, with an empty outcome where it is missing",
         )
 
@@ -124,11 +117,9 @@ def _arms(rows: pd.DataFrame, keys: Keys) -> tuple[str, ...]:
     return arms
 
 
-def _model_data(
-    rows: pd.DataFrame, formula: str, keys: Keys, order: Sequence[str], y: Array, after: NDArray[np.bool_]
-) -> ModelData:
+def _model_data(rows: pd.DataFrame, formula: str, keys: Keys, y: Array, after: NDArray[np.bool_]) -> ModelData:
     """The model of the outcomes in `rows`; y (n, m) are all that were observed."""
-    design = build_visit_design(rows, formula, patient=keys.patient, visit=keys.visit, visit_order=order)
+    design = build_visit_design(rows, formula, patient=keys.patient, visit=keys.visit, visit_order=keys.order)
     frame = _coded(rows, design)
     as_reference = pd.Categorical([keys.reference] * len(frame), frame[keys.arm].cat.categories)
     shape = (*y.shape, len(design.names))

@@ -113,7 +113,7 @@ def _drawn(problem: Problem, rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def draw(y: Array, means: Array, parameters: Parameters, deviates: Array) -> Array:
-    """Missing outcomes of y (n, m) from N(means, S) given the observed ones, made of standard normal deviates (n, m)."""
+    """Missing outcomes of y (n, m) from N(means, S) given those observed, from standard normal deviates (n, m)."""
     done = impute(y, means, parameters.S)
     missing = np.isnan(y)
     patterns, of_patient = np.unique(missing, axis=0, return_inverse=True)

@@ -1,12 +1,13 @@
 """Delta adjustment: how much worse imputed outcomes must be before a conclusion turns (tipping point).
 
 Delta is added to every imputed outcome of the shifted arms after imputation (Carpenter & Kenward 2013, chapter 10;
-Cro et al. 2020). Conditional means and least squares are linear in it, so that the estimate and every jackknife replicate
-is a straight line in delta and one jackknife serves all deltas exactly.
+Cro et al. 2020). Conditional means and least squares are linear in it, so that the estimate and every jackknife
+replicate is a straight line in delta and one jackknife serves all deltas exactly.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -118,7 +119,7 @@ def _tipping(curve: _Curve, grid: Sequence[float], n_shifted: int, visit: str) -
         return None, f"no outcome at {visit} is imputed in the shifted arms, so that delta changes nothing"
     start = min(max(0.0, low), high)
     points = sorted({*grid, start, *(each for each in (curve.zero(),) if low < each < high)})
-    found = [_root(curve, a, b) for a, b in zip(points, points[1:], strict=False) if _changes(curve, a, b)]
+    found = [_root(curve, a, b) for a, b in pairwise(points) if _changes(curve, a, b)]
     state = f"the difference is {'' if curve.excess(start) > 0 else 'not '}significant at delta {start:.6g}"
     if not found:
         return None, f"{state}; a tipping point is not reached in [{low:.6g}, {high:.6g}]"
