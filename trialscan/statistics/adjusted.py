@@ -29,7 +29,7 @@ def difference_rows(difference: "pd.Series[float]", data: EndpointData, where: W
     """The difference of adjusted means from the comparator in `where`, with test, and for log1p in percent."""
     reference = where["comparator"]
     values = {"adjusted_mean_difference": difference["estimate"], **_interval(difference)}
-    values |= {"t": difference["t"], "p": difference["p"]}
+    values |= {name: difference[name] for name in ("t", "z", "p") if name in difference}
     note = f"difference from {reference} in {_change(data)}; {remarks}"
     percent = f"percent by which {data.quantity} over its baseline differs from that in {reference}"
     return [
@@ -43,7 +43,8 @@ def _change(data: EndpointData) -> str:
 
 
 def _interval(row: "pd.Series[float]") -> dict[str, float]:
-    return {"se": row["se"], "df": row["df"], "lower": row["lower"], "upper": row["upper"]}
+    """Without df where inference is normal."""
+    return {name: row[name] for name in ("se", "df", "lower", "upper") if name in row}
 
 
 def _percent_rows(row: "pd.Series[float]", name: str, note: str, data: EndpointData, where: Where) -> list[ResultRow]:

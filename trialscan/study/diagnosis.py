@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from trialscan.study.conflicts import ConflictError
 from trialscan.study.faults import PlacedFault
 from trialscan.study.protocol import Protocol
-from trialscan.study.sections import Section
+from trialscan.study.section import Section
 from trialscan.study.yaml_source import FieldPath, YamlSource
 
 KEY_MARK = "[key]"

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from trialscan.study.conflicts import Conflict, measure_conflicts
+from trialscan.study.section import Section
 from trialscan.study.sections import (
     AnalysisSettings,
     EndpointSettings,
     LesionSettings,
     RegistrationSettings,
     ReportSettings,
-    Section,
     SegmentationSettings,
     StudySettings,
     VisitSettings,

@@ -12,7 +12,7 @@ from trialscan.pipeline.tables import parameters, write_table
 from trialscan.pipeline.tasks import Task
 from trialscan.statistics import AnalysisPlan, compare_arms, plan_from
 
-VERSION = 1
+VERSION = 2
 
 
 def analyse_task(setting: Setting) -> Task:

@@ -47,7 +47,7 @@ class VisitAncova:
         residual = y - self.X @ (inverse @ y)
         s2 = np.sum(residual**2, axis=0) / self.df
         weights = self.estimates(np.eye(len(self.X)))
-        return np.sum(weights**2, axis=1)[:, None] * s2
+        return np.asarray(np.sum(weights**2, axis=1)[:, None] * s2)
 
 
 def visit_ancova(first: pd.DataFrame, arm: str, arms: Sequence[str], covariates: Sequence[str]) -> VisitAncova:
@@ -79,4 +79,4 @@ def _columns(values: "pd.Series[float]", name: str) -> list[Array]:
         if not np.isfinite(numbers).all():
             raise StatisticsError(f"column {name!r}", listed(list(text[~np.isfinite(numbers)])), "finite numbers")
         return [numbers]
-    return [(text == level).to_numpy(dtype=np.float64) for level in sorted(set(text))[1:]]
+    return [np.asarray(text == level, dtype=np.float64) for level in sorted(set(text))[1:]]

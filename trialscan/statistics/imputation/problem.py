@@ -96,7 +96,8 @@ def build_problem(data: pd.DataFrame, formula: str, keys: Keys, covariates: Sequ
 def _sorted_rows(data: pd.DataFrame, keys: Keys) -> pd.DataFrame:
     rows = data.assign(**{keys.patient: text_column(data[keys.patient]), keys.arm: text_column(data[keys.arm])})
     position = visit_positions(data[keys.visit], keys.order)
-    return rows.iloc[np.lexsort((position, rows[keys.patient].to_numpy(dtype=str)))].reset_index(drop=True)
+    order = np.lexsort((position, rows[keys.patient].to_numpy(dtype=str)))
+    return pd.DataFrame(rows.iloc[order].reset_index(drop=True))
 
 
 def _refuse_gaps(rows: pd.DataFrame, keys: Keys, patients: Sequence[str]) -> None:
@@ -120,6 +121,8 @@ def _arms(rows: pd.DataFrame, keys: Keys) -> tuple[str, ...]:
 def _model_data(rows: pd.DataFrame, formula: str, keys: Keys, y: Array, after: NDArray[np.bool_]) -> ModelData:
     """The model of the outcomes in `rows`; y (n, m) are all that were observed."""
     design = build_visit_design(rows, formula, patient=keys.patient, visit=keys.visit, visit_order=keys.order)
+    if keys.arm not in design.model_columns:
+        raise StatisticsError(f"formula {formula!r}", f"no term of the arm {keys.arm!r}", "the arm among its terms")
     frame = _coded(rows, design)
     as_reference = pd.Categorical([keys.reference] * len(frame), frame[keys.arm].cat.categories)
     shape = (*y.shape, len(design.names))
