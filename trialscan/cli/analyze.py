@@ -66,6 +66,6 @@ def _say(comparison: ArmComparison, out: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"folder": str(out), "analyses": made, "absent": document["absent"]}))
         return
-    click.echo(f"{len(document['models'])} models ({', '.join(made) or 'none'}) in {out}")
+    click.echo(f"{len(document['models'])} records ({', '.join(made) or 'none'}) in {out}")
     for name, reason in document["absent"].items():
         click.echo(f"no comparison {name}: {reason}")

@@ -31,8 +31,8 @@ class TableColumns(TypedDict, total=False):
     `outcome`, `arm`, `visit`, `patient`, `time` and `covariates` name columns; `baseline` names a visit or a column
     (None: the earliest visit); `time_unit` is day, week, month or year; `reference` is the arm to compare with (None:
     the first by name); `transform` is none (the default) or log1p; intervals cover 1 − `alpha` (0.05); an arm of fewer
-    than `min_patients` (3) is not modelled. `model`, `covariance` and `df` are those of `AnalysisPlan`; `sensitivity` are strategies
-    of `reference_based`.
+    than `min_patients` (3) is not modelled. `model`, `covariance` and `df` are those of `AnalysisPlan`;
+    `sensitivity` are strategies of `reference_based`.
     """
 
     outcome: str | None

@@ -26,10 +26,10 @@ def _check_patient(table: Table, column: str, entries: list[Entry]) -> None:
     for entry in entries:
         text = entry.covariates.get(column, "")
         if text != first.covariates.get(column, ""):
-            before = first.covariates.get(column, "") or "empty"
-            found = f"'{text}'" if text else "the cell is empty"
+            given = first.covariates.get(column, "")
+            found, before = (f"'{each}'" if each else "an empty cell" for each in (text, given))
             fault = (
-                f"{found}, but line {first.line} has {before} for patient {entry.patient_id}; give all rows the same"
+                f"{found}, but line {first.line} has {before} for patient {entry.patient_id}; all rows need the same"
             )
             table.fault(entry.line, column, fault)
         elif text:
