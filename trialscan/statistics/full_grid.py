@@ -13,7 +13,7 @@ from trialscan.statistics.changes import Changes, changes_from_baseline
 from trialscan.statistics.estimand import first_affected
 from trialscan.statistics.plan import AnalysisPlan
 
-OUTCOME, BASE, AFFECTED = "change", "baseline", "first_affected"
+OUTCOME, BASELINE, AFFECTED = "change", "baseline", "first_affected"
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def full_grid(data: EndpointData, used: EndpointData, plan: AnalysisPlan) -> Ful
     patients, left_out = _patients(data, plan, changes)
     table = patients.merge(pd.DataFrame({"AVISIT": visits}), how="cross")
     value = table.merge(records[["USUBJID", "AVISIT", "AVAL"]], how="left", on=["USUBJID", "AVISIT"])["AVAL"]
-    table[BASE] = _scaled(table["BASE"], data)
-    table[OUTCOME] = _scaled(value, data) - table[BASE]
+    table[BASELINE] = _scaled(table["BASE"], data)
+    table[OUTCOME] = _scaled(value, data) - table[BASELINE]
     table[AFFECTED] = table["USUBJID"].map(first_affected(data, visits, plan.estimand))
-    terms = " + ".join([f"{OUTCOME} ~ TRT01P * AVISIT + {BASE} * AVISIT", *changes.terms])
+    terms = " + ".join([f"{OUTCOME} ~ TRT01P * AVISIT + {BASELINE} * AVISIT", *changes.terms])
     return FullGrid(table, visits, changes.arms, changes.covariates, terms, {**changes.left_out, **left_out})
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trialscan.statistics.arm_data import EndpointData
-from trialscan.statistics.full_grid import AFFECTED, BASE, FullGrid, full_grid
+from trialscan.statistics.full_grid import AFFECTED, BASELINE, FullGrid, full_grid
 from trialscan.statistics.imputation import ReferenceBasedResult, reference_based
 from trialscan.statistics.plan import AnalysisPlan
 
@@ -60,7 +60,7 @@ def impute_endpoint(data: EndpointData, used: EndpointData, plan: AnalysisPlan) 
         arm="TRT01P",
         reference=grid.arms.reference,
         first_affected=AFFECTED,
-        covariates=(BASE, *grid.covariates),
+        covariates=(BASELINE, *grid.covariates),
         strategies=missing.imputed,
         visit_order=grid.visits,
         covariance=plan.covariance,
