@@ -42,7 +42,8 @@ def test_a_mask_compared_with_itself_and_a_table_analysed(tmp_path):
         model="mmrm",
         covariance=("cs",),
     )
-    assert [model["analysis_id"] for model in comparison.models] == ["primary.random_slope", "primary.mmrm"]
+    made = [model["analysis_id"] for model in comparison.models]
+    assert made == ["primary.random_slope", "primary.mmrm", "primary.missingness", "primary.estimand"]
     written = pd.read_csv(tmp_path / "out" / "results.csv")
     assert len(written) == len(comparison.results)
 

@@ -38,7 +38,7 @@ def difference_rows(difference: "pd.Series[float]", data: EndpointData, where: W
         return [_not_estimable(where)]
     reference = where["comparator"]
     values = {"adjusted_mean_difference": difference["estimate"], **_interval(difference)}
-    values |= {"t": difference["t"], "p": difference["p"]}
+    values |= {name: difference[name] for name in ("t", "z", "p") if name in difference}
     note = f"difference from {reference} in {_change(data)}; {remarks}"
     percent = f"percent by which {data.quantity} over its baseline differs from that in {reference}"
     return [
@@ -58,7 +58,8 @@ def _change(data: EndpointData) -> str:
 
 
 def _interval(row: "pd.Series[float]") -> dict[str, float]:
-    return {"se": row["se"], "df": row["df"], "lower": row["lower"], "upper": row["upper"]}
+    """Without df where inference is normal."""
+    return {name: row[name] for name in ("se", "df", "lower", "upper") if name in row}
 
 
 def _ratio_rows(row: "pd.Series[float]", data: EndpointData, where: Where) -> list[ResultRow]:

@@ -14,9 +14,13 @@ from trialscan.statistics.agreement import Agreement, agreement
 from trialscan.statistics.arm_data import EndpointData, endpoint_data, read_analysis
 from trialscan.statistics.columns import listed
 from trialscan.statistics.descriptive import describe
+from trialscan.statistics.estimand import estimand_record, under_estimand
 from trialscan.statistics.further.run import further_analyses
+from trialscan.statistics.missingness import KIND as MISSINGNESS
+from trialscan.statistics.missingness import missingness
 from trialscan.statistics.plan import AnalysisPlan
 from trialscan.statistics.rows import NOT_ESTIMABLE, Analysis, ResultRow, results_table
+from trialscan.statistics.sensitivity import sensitivity_analyses
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,11 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
     plan : endpoints, covariates, reference arm, alpha, and the least number of patients an arm needs.
 
     Each endpoint gets `<name>.descriptive` (raw scale), `<name>.random_slope` (slopes by arm, their differences from
-    the reference; Kenward–Roger) and `<name>.ancova` (adjusted mean change by arm at each visit after baseline, their
-    differences; exact t), or in its place `<name>.mmrm` where the plan's model is that. The plan's further analyses
-    follow (`responders.<name>`, `counts.<name>`, `events.<name>`, `primary.subgroup.<column>`, `multiplicity`). What
-    the data do not allow is absent with its reason.
+    the reference; Kenward–Roger), `<name>.ancova` (adjusted mean change by arm at each visit after baseline, their
+    differences; exact t), or in its place `<name>.mmrm` where the plan's model is that, and `<name>.missingness`. The
+    primary one also gets its estimand and the plan's sensitivity analyses, `primary.reference_based.<strategy>` and
+    `primary.tipping_point`. The plan's further analyses follow (`responders.<name>`, `counts.<name>`, `events.<name>`,
+    `primary.subgroup.<column>`, `multiplicity`). What the data do not allow is absent with its reason.
 
     Raises
     ------
@@ -110,6 +115,16 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
 
 def _compare_endpoint(data: EndpointData, plan: AnalysisPlan, gathered: _Gathered) -> None:
     gathered.rows += describe(data)
+    used = under_estimand(data, plan.estimand)
+    _compare_arms(used, plan, gathered)
+    gathered.add(f"{data.name}.{MISSINGNESS}", data.code, partial(missingness, data, used))
+    if data.endpoint.primary:
+        gathered.models.append(estimand_record(data, plan))
+        for analysis_id, analyse in sensitivity_analyses(data, used, plan):
+            gathered.add(analysis_id, data.code, analyse)
+
+
+def _compare_arms(data: EndpointData, plan: AnalysisPlan, gathered: _Gathered) -> None:
     slope_id, visit_id = f"{data.name}.{slope_analysis.KIND}", f"{data.name}.{ancova.KIND}"
     gathered.add(slope_id, data.code, partial(slope_analysis.analyse_slopes, data, plan))
     if plan.model == "mmrm":

@@ -6,6 +6,7 @@ from typing import Literal
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics.covariance import STRUCTURES
+from trialscan.statistics.estimand_plan import Estimand, MissingDataPlan, estimand_from, missing_data_from
 from trialscan.statistics.further.plan import FurtherPlan, further_plan
 from trialscan.statistics.inference import DF_METHODS
 from trialscan.statistics.mmrm import FALLBACK
@@ -45,6 +46,8 @@ class AnalysisPlan:
     covariance : the MMRM's structures, the first that can be fitted. df : degrees of freedom of mixed models.
     ancova : visits with an analysis of covariance; None takes all beside random slopes and none beside an MMRM.
     further : responders, counts, times to an event, subgroups, and the adjustment of p values.
+    estimand : its attributes, and what is done with outcomes after an intercurrent event.
+    missing_data : sensitivity analyses of the primary endpoint with missing outcomes imputed.
     """
 
     endpoints: tuple[EndpointPlan, ...]
@@ -57,6 +60,8 @@ class AnalysisPlan:
     df: str = DF_METHODS[0]
     ancova: tuple[str, ...] | None = None
     further: FurtherPlan = field(default_factory=FurtherPlan)
+    estimand: Estimand = field(default_factory=Estimand)
+    missing_data: MissingDataPlan = field(default_factory=MissingDataPlan)
 
     def __post_init__(self) -> None:
         """Refuse a plan that does not say one thing."""
@@ -110,4 +115,6 @@ def plan_from(endpoints: EndpointSettings, analysis: AnalysisSettings, codes: Ma
         df=analysis.df,
         ancova=analysis.ancova,
         further=further_plan(analysis, codes),
+        estimand=estimand_from(analysis.estimand),
+        missing_data=missing_data_from(analysis.missing_data),
     )

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-Analysis = tuple[list["ResultRow"], dict[str, Any], dict[str, str]]  # rows, record, arm → why it is left out
 RESULT_COLUMNS = ("analysis_id", "parameter", "visit", "arm", "comparator", "statistic", "value", "note")
 NOT_ESTIMABLE = "not_estimable"
+Analysis = tuple[list["ResultRow"], dict[str, Any], dict[str, str]]  # rows, record, arm → why it is left out
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,12 @@ from trialscan.study.further_sections import (
 from trialscan.study.loading import load_protocol
 from trialscan.study.lock import dump_protocol
 from trialscan.study.manifest import load_study
+from trialscan.study.missing_data import (
+    EstimandSettings,
+    IntercurrentEvent,
+    MissingDataSettings,
+    TippingPointSettings,
+)
 from trialscan.study.protocol import Protocol
 from trialscan.study.sections import (
     AnalysisSettings,
@@ -38,9 +44,12 @@ __all__ = [
     "CountSettings",
     "Endpoint",
     "EndpointSettings",
+    "EstimandSettings",
     "EventSettings",
     "FamilySettings",
+    "IntercurrentEvent",
     "LesionSettings",
+    "MissingDataSettings",
     "Modality",
     "MultiplicitySettings",
     "Patient",
@@ -56,6 +65,7 @@ __all__ = [
     "Study",
     "StudySettings",
     "SubgroupSettings",
+    "TippingPointSettings",
     "Visit",
     "VisitSettings",
     "dump_protocol",

@@ -27,6 +27,7 @@ from trialscan.study.further_sections import (
     ResponderSettings,
     SubgroupSettings,
 )
+from trialscan.study.missing_data import EstimandSettings, MissingDataSettings
 from trialscan.study.section import Measure, Name, Percent, Positive, Section, Text, Transform
 
 Label = Annotated[int, Field(ge=1, le=255)]
@@ -231,11 +232,20 @@ class AnalysisSettings(Section):
     events: Annotated[tuple[EventSettings, ...], AfterValidator(distinct_names)] = ()
     subgroups: Annotated[tuple[SubgroupSettings, ...], AfterValidator(distinct_columns)] = ()
     multiplicity: MultiplicitySettings = MultiplicitySettings()
+    estimand: EstimandSettings = EstimandSettings()
+    missing_data: MissingDataSettings = MissingDataSettings()
 
     @property
     def manifest_columns(self) -> tuple[str, ...]:
         """The columns of the manifest that the analysis reads: covariates and subgroups."""
         return tuple(dict.fromkeys((*self.covariates, *(subgroup.column for subgroup in self.subgroups))))
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """A column that is both a covariate and the day of an event."""
+        for index, event in enumerate(self.estimand.intercurrent_events):
+            if event.event_day is not None and event.event_day in self.manifest_columns:
+                where = ("estimand", "intercurrent_events", str(index), "event_day")
+                yield Conflict(where, f"{event.event_day!r} is a covariate too; a column means one thing")
 
 
 class ReportSettings(Section):

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from trialscan.errors import StatisticsError
 from trialscan.statistics import AnalysisPlan, EndpointPlan, compare_arms
 from trialscan.statistics.arm_data import read_analysis
+from trialscan.statistics.estimand_plan import IntercurrentEvent
 from trialscan.statistics.further.count_analysis import count_analysis
 from trialscan.statistics.further.event_analysis import event_analysis
 from trialscan.statistics.further.plan import CountPlan, EventPlan, FurtherPlan, ResponderPlan
@@ -197,6 +198,16 @@ def test_a_least_rise_in_the_measures_own_unit(cell):
     times = {(row["arm"], row["time"]) for row in record["kaplan_meier"]}
     assert times == {("A", 84.0), ("B", 84.0)}
     assert "by at least 20 % and by at least 2.5 in its own unit" in record["definition"]
+
+
+def test_outcomes_from_a_hypothetical_event_on_are_not_used():
+    table = long_table({who: course[0] for who, course in COURSES.items()}).assign(STOP=np.nan)
+    table.loc[table["USUBJID"] == "P2", "STOP"] = 50.0
+    event = IntercurrentEvent("stop", "hypothetical", "STOP")
+    stopped = replace(SMALL, estimand=replace(SMALL.estimand, events=(event,)))
+    _, record = made(event_analysis, table, stopped, EventPlan("p", "VOLML", "nadir", 20.0))
+    assert record["events_by_arm"] == {"A": 2, "B": 1}
+    assert record["left_out"]["records from a hypothetical intercurrent event on"].endswith("(P2)")
 
 
 def test_progression_from_nothing_needs_a_rise():

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trialscan.statistics.arm_data import EndpointData, endpoint_data
+from trialscan.statistics.arm_data import EndpointData
 from trialscan.statistics.further.counts import CountAnalysis, analyse_counts
-from trialscan.statistics.further.patients import Population, after_start, patient_rows, population, without
+from trialscan.statistics.further.patients import Population, after_start, patient_rows, population, used_data, without
 from trialscan.statistics.further.plan import CountPlan
 from trialscan.statistics.plan import AnalysisPlan, EndpointPlan
 from trialscan.statistics.records import coefficient_records, number
@@ -27,7 +27,7 @@ def count_analysis(table: pd.DataFrame, plan: AnalysisPlan, named: CountPlan) ->
     ------
     StatisticsError : nothing can be compared, and why.
     """
-    data = endpoint_data(table, f"{KIND}.{named.name}", EndpointPlan(named.paramcd, "none"))
+    data = used_data(table, plan, f"{KIND}.{named.name}", EndpointPlan(named.paramcd, "none"))
     patients = patient_rows(table, named.paramcd, plan.columns)
     records = _up_to(after_start(data, patients), data, named)
     counts = records.groupby("USUBJID")["AVAL"].sum()

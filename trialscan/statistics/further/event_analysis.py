@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trialscan.statistics.arm_data import EndpointData, endpoint_data
-from trialscan.statistics.further.patients import Population, after_start, patient_rows, population, without
+from trialscan.statistics.arm_data import EndpointData
+from trialscan.statistics.further.patients import Population, after_start, patient_rows, population, used_data, without
 from trialscan.statistics.further.plan import EventPlan
 from trialscan.statistics.further.survival import EventAnalysis, analyse_events
 from trialscan.statistics.plan import AnalysisPlan, EndpointPlan
@@ -26,7 +26,7 @@ def event_analysis(table: pd.DataFrame, plan: AnalysisPlan, named: EventPlan) ->
     ------
     StatisticsError : nothing can be compared, and why.
     """
-    data = endpoint_data(table, f"{KIND}.{named.name}", EndpointPlan(named.paramcd, named.transform))
+    data = used_data(table, plan, f"{KIND}.{named.name}", EndpointPlan(named.paramcd, named.transform))
     patients = patient_rows(table, named.paramcd, plan.columns)
     records = after_start(data, patients)
     patients = _timed(patients, records, named)

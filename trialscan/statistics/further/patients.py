@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics.arm_data import EndpointData, counted, varying, with_covariates
+from trialscan.statistics.arm_data import EndpointData, counted, endpoint_data, varying, with_covariates
 from trialscan.statistics.arms import ModelledArms, choose_arms, patients_per_arm
 from trialscan.statistics.columns import listed
+from trialscan.statistics.estimand import under_estimand
 from trialscan.statistics.orthogonal import orthogonalise
-from trialscan.statistics.plan import AnalysisPlan
+from trialscan.statistics.plan import AnalysisPlan, EndpointPlan
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Population:
     def sizes(self) -> dict[str, int]:
         """Patients by arm."""
         return {arm: int((self.frame["TRT01P"] == arm).sum()) for arm in self.arms.names}
+
+
+def used_data(table: pd.DataFrame, plan: AnalysisPlan, name: str, endpoint: EndpointPlan) -> EndpointData:
+    """The records that the plan's estimand lets an analysis use."""
+    return under_estimand(endpoint_data(table, name, endpoint), plan.estimand)
 
 
 def patient_rows(table: pd.DataFrame, code: str, columns: Sequence[str]) -> pd.DataFrame:

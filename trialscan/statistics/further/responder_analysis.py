@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trialscan.statistics.arm_data import EndpointData, counted, endpoint_data
-from trialscan.statistics.further.patients import Population, after_start, patient_rows, population, without
+from trialscan.statistics.arm_data import EndpointData, counted
+from trialscan.statistics.further.patients import Population, after_start, patient_rows, population, used_data, without
 from trialscan.statistics.further.plan import ResponderPlan
 from trialscan.statistics.further.responders import ResponderAnalysis, analyse_responders
 from trialscan.statistics.plan import AnalysisPlan, EndpointPlan
@@ -29,7 +29,7 @@ def responder_analysis(table: pd.DataFrame, plan: AnalysisPlan, named: Responder
     ------
     StatisticsError : nothing can be compared, and why.
     """
-    data = endpoint_data(table, f"{KIND}.{named.name}", EndpointPlan(named.paramcd, named.transform))
+    data = used_data(table, plan, f"{KIND}.{named.name}", EndpointPlan(named.paramcd, named.transform))
     patients = patient_rows(table, named.paramcd, plan.columns)
     records = after_start(data, patients)
     value = records[records["AVISIT"] == named.visit].set_index("USUBJID")["AVAL"]

@@ -14,10 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics.arm_data import EndpointData, endpoint_data, term
+from trialscan.statistics.arm_data import EndpointData, term
 from trialscan.statistics.arms import ModelledArms
 from trialscan.statistics.changes import changes_from_baseline
 from trialscan.statistics.check import check_random_slope
+from trialscan.statistics.further.patients import used_data
 from trialscan.statistics.further.plan import SubgroupPlan
 from trialscan.statistics.further.subgroup_levels import with_levels
 from trialscan.statistics.lsmeans import differences, reference_grid
@@ -57,7 +58,7 @@ def subgroup_analysis(
     StatisticsError : the column holds numbers and the plan no cuts; fewer than two levels with enough patients in every
         arm; a model that cannot be fitted.
     """
-    data = endpoint_data(table, "primary", plan.named_endpoints["primary"])
+    data = used_data(table, plan, "primary", plan.named_endpoints["primary"])
     data, factor, left_out = with_levels(data, subgroup, plan)
     inside = replace(plan, covariates=tuple(name for name in plan.covariates if name.upper() != factor))
     fitted = (_slopes if plan.model == "random_slope" else _changes)(data, inside, factor)
