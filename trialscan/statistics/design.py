@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,25 @@ class CrossDesign:
         """The model matrix of other rows, with the coding of this one."""
         return np.asarray(self.spec.get_model_matrix(frame, context=FUNCTIONS), dtype=np.float64)
 
+    def refilled_fields(self, X: Array, y: Array, frame: pd.DataFrame) -> dict[str, Any]:
+        """The fields above for other values in the same rows, without those whose outcome y (N,) is NaN.
+
+        `frame` holds the values that X (N, p) was made of. Raises StatisticsError where columns are now aliased.
+        """
+        present = ~np.isnan(y)
+        kept = X[present]
+        basis = _full_rank_basis(kept, self.names, self.formula)
+        return {
+            "formula": self.formula,
+            "model_columns": self.model_columns,
+            "X": kept,
+            "y": y[present],
+            "names": self.names,
+            "basis": basis,
+            "frame": frame[present].reset_index(drop=True),
+            "spec": self.spec,
+        }
+
 
 @dataclass(frozen=True)
 class Design(CrossDesign):
@@ -60,6 +80,20 @@ class Design(CrossDesign):
     first_row: NDArray[np.intp]
     time: Array
     n_missing_outcome: int
+
+    def refilled(self, X: Array, y: Array, frame: pd.DataFrame) -> "Design":
+        """The design of other values in the same rows; arguments and errors as in `refilled_fields`."""
+        fields = self.refilled_fields(X, y, frame)
+        present = ~np.isnan(y)
+        of_row = np.repeat(np.arange(len(self.patients)), np.diff(np.append(self.first_row, len(y))))[present]
+        seen, first_row = np.unique(of_row, return_index=True)
+        return Design(
+            **fields,
+            patients=tuple(self.patients[index] for index in seen),
+            first_row=first_row,
+            time=self.time[present],
+            n_missing_outcome=int((~present).sum()),
+        )
 
 
 def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str) -> Design:

@@ -92,9 +92,9 @@ class MmrmLikelihood:
             value += float(log_det_x) - p * np.log(2 * np.pi)
         return Solution(value, beta, vcov)
 
-    def __call__(self, phi: Array) -> Evaluation:
-        """Everything at phi, which must lie inside."""
-        solution, p = self.solve(phi), self.moments.n_fixed
+    def __call__(self, phi: Array, solved: Solution | None = None) -> Evaluation:
+        """Everything at phi, which must lie inside; `solved` is what `solve` gave there, where it is known already."""
+        solution, p = solved or self.solve(phi), self.moments.n_fixed
         vcov = solution.vcov
         residual = np.append(-solution.beta, 1.0)
         Z = np.outer(residual, residual)
