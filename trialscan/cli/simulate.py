@@ -33,7 +33,9 @@ def simulate(design: Path, out: Path, power: bool, jobs: int, as_json: bool) -> 
     if power:
         with _bar() as bar:
             task = bar.add_task("simulating trials", total=None)
-            result = simulate_power(design, out, jobs, lambda done, total: bar.update(task, completed=done, total=total))
+            result = simulate_power(
+                design, out, jobs, lambda done, total: bar.update(task, completed=done, total=total)
+            )
         _say_power(result, out, as_json=as_json)
         return
     trial = load_design(design)
@@ -64,8 +66,8 @@ def _say_power(result: PowerResult, out: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"folder": str(out), "results": result.summary.to_dict("records")}))
         return
-    for row in result.summary.itertuples():
-        figure = f"{row.value:.5g}" + (f" ± {row.monte_carlo_se:.2g}" if row.monte_carlo_se else "")
-        note = f"  ({row.note})" if row.note else ""
-        click.echo(f"{row.scenario:7} {row.arm} against {row.comparator}  {row.statistic:26} {figure}{note}")
+    for row in result.summary.to_dict("records"):
+        error, note = row["monte_carlo_se"], row["note"]
+        figure = f"{row['value']:.5g}" + (f" ± {error:.2g}" if error else "") + (f"  ({note})" if note else "")
+        click.echo(f"{row['scenario']:7} {row['arm']} against {row['comparator']}  {row['statistic']:26} {figure}")
     click.echo(f"± is one Monte-Carlo standard error; power.csv, trials.csv and power.json are in {out}")

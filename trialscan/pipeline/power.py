@@ -31,7 +31,7 @@ class PowerResult:
 
 
 def simulate_power(path: Path, out: Path, jobs: int = 1, progress: Progress | None = None) -> PowerResult:
-    """Simulate the design in a YAML file and write power.csv, trials.csv (each also as Parquet) and power.json to `out`.
+    """Simulate the design in a YAML file; write power.csv, trials.csv (each also as Parquet) and power.json to `out`.
 
     The same design gives the same bytes, whatever the number of `jobs`.
 
@@ -74,7 +74,7 @@ def document(result: PowerResult) -> dict[str, Any]:
 
 
 def _counts(trials: pd.DataFrame, scenario: Scenario) -> dict[str, Any]:
-    """Trials by status and by covariance, and each that failed with its reason; the fit of a trial is one for all arms."""
+    """Trials by status and by covariance, and each that failed with its reason; one fit serves all arms of a trial."""
     mine = trials[trials["scenario"] == scenario]
     first = mine[mine["arm"] == mine["arm"].iloc[0]]
     failed = first[first["status"] == "failed"]
@@ -85,7 +85,9 @@ def _counts(trials: pd.DataFrame, scenario: Scenario) -> dict[str, Any]:
         "by_covariance": {
             str(name): int(count) for name, count in sorted(first["structure"].value_counts().items()) if name
         },
-        "failed": [{"trial": int(trial), "reason": why} for trial, why in zip(failed["trial"], failed["reason"], strict=True)],
+        "failed": [
+            {"trial": int(trial), "reason": why} for trial, why in zip(failed["trial"], failed["reason"], strict=True)
+        ],
     }
 
 

@@ -61,9 +61,7 @@ def fit_random_slope(
         a fit that did not converge.
     """
     design = build_design(data, formula, patient=patient, time=time)
-    return fit_slope_design(
-        design, patient=patient, time=time, df=df, reml=reml, information=information, alpha=alpha
-    )
+    return fit_slope_design(design, patient=patient, time=time, df=df, reml=reml, information=information, alpha=alpha)
 
 
 def fit_slope_design(

@@ -75,7 +75,7 @@ class MmrmLikelihood:
             return outside
         total, log_det = np.zeros((p + 1, p + 1)), 0.0
         for group, derivatives in enumerate(self.covariances(phi)):
-            if not np.isfinite(derivatives.S).all() or np.linalg.eigvalsh(derivatives.S)[0] <= 0:
+            if not _is_positive_definite(derivatives.S):
                 return outside
             for products, counts, inverse in self._blocks(group, derivatives.S):
                 total += np.tensordot(inverse, products, axes=3)
@@ -192,6 +192,15 @@ class _Block:
     at_residual: Array
     at_fixed: Array
     moved: Array
+
+
+def _is_positive_definite(S: Array) -> bool:
+    """Whether all correlation matrices within S can be inverted; eigenvalues at rounding error count as zero."""
+    variances = np.diag(S)
+    if not np.isfinite(S).all() or np.min(variances) <= 0:
+        return False
+    sd = np.sqrt(variances)
+    return bool(np.linalg.eigvalsh(S / sd / sd[:, None])[0] > len(S) * np.finfo(np.float64).eps)
 
 
 def _twice(first: Array, inverse: Array, around: Array) -> Array:

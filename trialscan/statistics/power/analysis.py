@@ -116,17 +116,17 @@ def _frame(design: PowerDesign, outcomes: Array) -> pd.DataFrame:
             VALUE: outcomes[:, first:].ravel(),
         }
     )
-    if not first:
-        return frame
-    baseline = np.repeat(outcomes[:, 0], m)
-    return frame.assign(**{VALUE: frame[VALUE] - baseline, BASELINE: baseline})
+    if first:
+        frame[BASELINE] = np.repeat(outcomes[:, 0], m)
+        frame[VALUE] -= frame[BASELINE]
+    return frame
 
 
 def _over_time(design: PowerDesign) -> Array:
     """Weights of the visits: the last alone, or those of the least-squares slope over their days."""
     days = np.array(design.days[_first(design) :], dtype=np.float64)
     if design.analysis.contrast == "last_visit":
-        return (np.arange(len(days)) == len(days) - 1).astype(np.float64)
+        return np.asarray(np.arange(len(days)) == len(days) - 1, dtype=np.float64)
     around = days - np.mean(days)
     return np.asarray(around / np.sum(around**2))
 

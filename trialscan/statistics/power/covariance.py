@@ -32,7 +32,7 @@ class MatrixCovariance(Section):
 class CorrelatedVisits(Section):
     """Standard deviations, one for all visits or one each, and correlations.
 
-    `correlation` is a number for cs and ar1, one for each distance for toep, one for each step to the next visit for ad.
+    `correlation` is one number (cs, ar1), one for each distance (toep) or one for each step to the next visit (ad).
     """
 
     structure: Literal["cs", "ar1", "toep", "ad"]

@@ -36,8 +36,8 @@ class PowerArm(Section):
 class PowerAnalysis(Section):
     """How each simulated trial is analysed, as `fit_mmrm` and `fit_random_slope` take it.
 
-    With `baseline` the first visit's value is the baseline: the MMRM is then change ~ arm × visit + baseline × visit over
-    the later visits, as in the comparison of arms, else value ~ arm × visit over all. The random-slope model is
+    With `baseline` the first visit's value is the baseline: the MMRM is then change ~ arm × visit + baseline × visit
+    over the later visits, as in the comparison of arms, else value ~ arm × visit over all. The random-slope model is
     value ~ arm × day. `contrast` is the difference from the reference arm that is tested.
     """
 
@@ -138,4 +138,4 @@ class PowerDesign(Section):
         if given.effect is not None:
             return np.array(given.effect, dtype=np.float64)
         days = np.array(self.days, dtype=np.float64)
-        return given.effect_per_day * (days - days[0])
+        return np.asarray(given.effect_per_day * (days - days[0]))

@@ -1,7 +1,7 @@
 """Simulated trials, each drawn, analysed and put down as a row for every arm that is compared."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,9 @@ from trialscan.statistics.results import MixedModelResult, VisitCovariance
 Array = NDArray[np.float64]
 Scenario = Literal["null", "design"]
 Status = Literal["ok", "fallback", "singular", "failed"]
+_Numbers = tuple[float, float, float, float, float, float]
+_NAN = float("nan")
+_NO_NUMBERS: _Numbers = (_NAN, _NAN, _NAN, _NAN, _NAN, _NAN)
 _STREAMS: dict[Scenario, int] = {"null": 0, "design": 1}
 
 
@@ -68,27 +71,25 @@ def _analysed(
     design = analysis.design
     stayed = ~np.isnan(outcomes[:, -1])
     completers = {name: int(np.sum(stayed[arm_of_patient == place])) for place, name in enumerate(design.arms)}
-    blank = [
-        TrialRow(
-            *(scenario, number, arm, design.reference_arm, "failed"),
-            *(float("nan"),) * 6,
-            *("", "", completers[arm], completers[design.reference_arm]),
-        )
-        for arm in design.other_arms
-    ]
+
+    def row(arm: str, status: Status, numbers: _Numbers, structure: str, reason: str) -> TrialRow:
+        reference = design.reference_arm
+        who = completers[arm], completers[reference]
+        return TrialRow(scenario, number, arm, reference, status, *numbers, structure, reason, *who)
+
     try:
         result = analysis.fit(outcomes)
     except StatisticsError as error:
-        return [replace(row, reason=str(error)) for row in blank]
+        return [row(arm, "failed", _NO_NUMBERS, "", str(error)) for arm in design.other_arms]
     status, structure, reason = _account(result)
-    table = result.contrasts(analysis.weights)
     rows = []
-    for row, (_, found) in zip(blank, table.iterrows(), strict=True):
-        numbers = {name: float(found[name]) for name in ("estimate", "se", "df", "p", "lower", "upper")}
-        if not np.isfinite(list(numbers.values())).all():
-            rows.append(replace(row, reason=f"no inference: standard error {found['se']:g}, df {found['df']:g}"))
+    for arm, found in result.contrasts(analysis.weights).iterrows():
+        numbers: _Numbers = found["estimate"], found["se"], found["df"], found["p"], found["lower"], found["upper"]
+        if np.isfinite(numbers).all():
+            rows.append(row(str(arm), status, numbers, structure, reason))
         else:
-            rows.append(replace(row, status=status, structure=structure, reason=reason, **numbers))
+            why = f"no inference: standard error {found['se']:g} on {found['df']:g} degrees of freedom"
+            rows.append(row(str(arm), "failed", _NO_NUMBERS, structure, why))
     return rows
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from trialscan.statistics.power.analysis import TrialAnalysis
 from trialscan.statistics.power.design import PowerDesign
-from trialscan.statistics.power.simulate import Scenario, TrialRow, scenarios
+from trialscan.statistics.power.simulate import TrialRow, scenarios
 
 Array = NDArray[np.float64]
 COLUMNS = ("scenario", "arm", "comparator", "statistic", "value", "monte_carlo_se", "n", "note")
@@ -55,7 +55,8 @@ def _sizes(design: PowerDesign, arm: str) -> Mapping[str, int]:
 def _accounts(trials: pd.DataFrame, sizes: Mapping[str, int]) -> list[_Figure]:
     """How many trials had a result, by which way, and who completed them."""
     figures = [
-        _share(f"{status}_share", (trials["status"] == status).to_numpy()) for status in ("failed", "fallback", "singular")
+        _share(f"{status}_share", (trials["status"] == status).to_numpy())
+        for status in ("failed", "fallback", "singular")
     ]
     for name, size in sizes.items():
         figures.append(_mean(f"{name}_share", trials[name].to_numpy(dtype=np.float64) / size))
@@ -70,7 +71,9 @@ def _inference(trials: pd.DataFrame, true: float, alpha: float) -> list[_Figure]
     estimate, se, df = (fitted[name].to_numpy(dtype=np.float64) for name in ("estimate", "se", "df"))
     rejected = (fitted["p"] < alpha).to_numpy()
     covered = ((fitted["lower"] <= true) & (true <= fitted["upper"])).to_numpy()
-    lost = "" if n == asked else f"{asked - n} of {asked} trials gave no result; of all trials {rejected.sum() / asked:g}"
+    lost = (
+        "" if n == asked else f"{asked - n} of {asked} trials gave no result; of all trials {rejected.sum() / asked:g}"
+    )
     sd = float(np.std(estimate, ddof=1))
     mean_square = float(np.mean(se**2))
     spread = float(np.std(se**2, ddof=1)) / (2 * np.sqrt(n * mean_square))
