@@ -1,11 +1,7 @@
 """`trialscan simulate DESIGN --power`: files, the same for any number of processes, and an interruption."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import trialscan
+from trialscan.cli.main import main
 from trialscan.cli.simulate import simulate
 from trialscan.errors import InputError, UsageError
 from trialscan.pipeline.power import CHUNK, simulate_power
@@ -93,16 +90,31 @@ def test_bad_input_is_refused(tmp_path, design):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_interruption_ends_with_its_exit_code(design, tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interruption_stops_all_processes_and_leaves_no_files(design, tmp_path, jobs):
     design.write_text(DESIGN.replace("simulations: 30", "simulations: 100000"), encoding="utf-8")
-    command = [sys.executable, "-m", "trialscan", "simulate", str(design), "--power", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen([*command, "--jobs", "2"], stderr=subprocess.PIPE, text=True)
-    tasks = Path("/proc") / str(process.pid) / "task"
-    until = time.monotonic() + 60
-    while sum(len(each.read_text().split()) for each in tasks.glob("*/children")) < 2 and time.monotonic() < until:
-        time.sleep(0.2)
-    os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in said
+    told = []
+
+    def interrupt(done, total):
+        told.append((done, total))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate_power(design, tmp_path / "out", jobs, interrupt)
+    assert told == [(CHUNK, 200_000)]
     assert not (tmp_path / "out").exists()
+    for process in multiprocessing.active_children():
+        process.join(timeout=60)
+    assert not multiprocessing.active_children()
+
+
+def test_ctrl_c_ends_the_command_with_130(design, tmp_path, monkeypatch, capsys):
+    def interrupt(design, out, jobs, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trialscan.cli.simulate.simulate_power", interrupt)
+    monkeypatch.setattr("sys.argv", ["trialscan", "simulate", str(design), "--power", "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert "interrupted" in capsys.readouterr().err
