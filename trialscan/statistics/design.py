@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,28 @@ class CrossDesign:
         """Columns of the formula that are combinations of earlier ones and were left out."""
         return tuple(self.names[index] for index in self.basis.aliased)
 
+    def refilled_fields(self, X: Array, y: Array, frame: pd.DataFrame) -> dict[str, Any]:
+        """The fields above for other values in the same rows, without those whose outcome y (N,) is NaN.
+
+        `frame` holds the values that X (N, p) was made of. Raises StatisticsError where columns are now aliased.
+        """
+        present = ~np.isnan(y)
+        kept = X[present]
+        rows = frame[present].reset_index(drop=True)
+        basis = orthogonalise(kept)
+        if basis.aliased:
+            raise _aliased([self.names[index] for index in basis.aliased], self.formula, self.model_columns, rows)
+        return {
+            "formula": self.formula,
+            "model_columns": self.model_columns,
+            "X": kept,
+            "y": y[present],
+            "names": self.names,
+            "basis": basis,
+            "frame": rows,
+            "spec": self.spec,
+        }
+
 
 @dataclass(frozen=True)
 class Design(CrossDesign):
@@ -67,6 +90,20 @@ class Design(CrossDesign):
     first_row: NDArray[np.intp]
     time: Array
     n_missing_outcome: int
+
+    def refilled(self, X: Array, y: Array, frame: pd.DataFrame) -> "Design":
+        """The design of other values in the same rows; arguments and errors as in `refilled_fields`."""
+        fields = self.refilled_fields(X, y, frame)
+        present = ~np.isnan(y)
+        of_row = np.repeat(np.arange(len(self.patients)), np.diff(np.append(self.first_row, len(y))))[present]
+        seen, first_row = np.unique(of_row, return_index=True)
+        return Design(
+            **fields,
+            patients=tuple(self.patients[index] for index in seen),
+            first_row=first_row,
+            time=self.time[present],
+            n_missing_outcome=int((~present).sum()),
+        )
 
 
 def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str, drop_aliased: bool = False) -> Design:
@@ -132,15 +169,15 @@ def cross_design(
         raise StatisticsError(f"formula {parsed.text!r}", f"the outcome is {y[0]:g} in every row", "one that varies")
     basis = orthogonalise(X)
     if basis.aliased and not drop_aliased:
-        raise _aliased([names[index] for index in basis.aliased], parsed, frame)
+        raise _aliased([names[index] for index in basis.aliased], parsed.text, parsed.model_columns, frame)
     _refuse_reproduced(y, basis, parsed.text)
     kept = np.ascontiguousarray(X[:, list(basis.kept)])
     return CrossDesign(parsed.text, parsed.model_columns, kept, y, names, basis, frame, spec)
 
 
-def _aliased(names: Sequence[str], parsed: ParsedFormula, frame: pd.DataFrame) -> StatisticsError:
+def _aliased(names: Sequence[str], formula: str, model_columns: Sequence[str], frame: pd.DataFrame) -> StatisticsError:
     """The fault of columns that repeat others, with the pairs of levels that no row has."""
-    factors = [name for name in parsed.model_columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    factors = [name for name in model_columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
     empty = []
     for first, second in combinations(factors, 2):
         counts = pd.crosstab(frame[first], frame[second], dropna=False)
@@ -149,7 +186,7 @@ def _aliased(names: Sequence[str], parsed: ParsedFormula, frame: pd.DataFrame) -
         ]
     why = f"no outcome has {listed(empty)}" if empty else "a combination of the others"
     return StatisticsError(
-        f"formula {parsed.text!r}",
+        f"formula {formula!r}",
         f"aliased column(s) {listed(names)}: {why}",
         "columns that carry information of their own",
         "Drop a term, or leave such columns out with drop_aliased=True",

@@ -62,8 +62,22 @@ def fit_random_slope(
     StatisticsError : faults of the table (see `build_design`); a model that the data cannot identify; an unknown `df`;
         a fit that did not converge.
     """
-    refuse_options(alpha, df=(df, DF_METHODS), information=(information, (None, "observed", "expected")))
     design = build_design(data, formula, patient=patient, time=time, drop_aliased=drop_aliased)
+    return fit_slope_design(design, patient=patient, time=time, df=df, reml=reml, information=information, alpha=alpha)
+
+
+def fit_slope_design(
+    design: Design,
+    *,
+    patient: str,
+    time: str,
+    df: str = "kenward-roger",
+    reml: bool = True,
+    information: Information | None = None,
+    alpha: float = 0.05,
+) -> MixedModelResult:
+    """`fit_random_slope` of a table that has been read already; `patient` and `time` name its columns in the result."""
+    refuse_options(alpha, df=(df, DF_METHODS), information=(information, (None, "observed", "expected")))
     moments, scales = slope_moments(design)
     likelihood = SlopeLikelihood(moments, reml=reml)
     minimum = find_minimum(likelihood)

@@ -44,6 +44,23 @@ class VisitDesign(CrossDesign):
     weights: Array
     n_missing_outcome: int
 
+    def refilled(self, X: Array, y: Array, frame: pd.DataFrame) -> "VisitDesign":
+        """The design of other values in the same rows; arguments and errors as in `refilled_fields`."""
+        fields = self.refilled_fields(X, y, frame)
+        present = ~np.isnan(y)
+        seen, codes = np.unique(self.patient_of_row[present], return_inverse=True)
+        return VisitDesign(
+            **fields,
+            patients=tuple(self.patients[index] for index in seen),
+            patient_of_row=codes,
+            visits=self.visits,
+            visit_of_row=self.visit_of_row[present],
+            groups=self.groups,
+            group_of_patient=self.group_of_patient[seen],
+            weights=self.weights[present],
+            n_missing_outcome=int((~present).sum()),
+        )
+
 
 def build_visit_design(
     data: pd.DataFrame,

@@ -77,14 +77,6 @@ def fit_mmrm(
     StatisticsError : faults of the table (see `build_visit_design`); an option that is not offered; a covariance that
         the data do not identify (naming the visits); a fit that did not converge.
     """
-    refuse_options(
-        alpha,
-        df=(df, DF_METHODS),
-        information=(information, ("observed", "expected")),
-        parameters=(parameters, ("natural", "log-cholesky")),
-        sandwich=(sandwich, (None, *NAMES)),
-    )
-    structures = _structures(covariance)
     design = build_visit_design(
         data,
         formula,
@@ -95,6 +87,42 @@ def fit_mmrm(
         group=group,
         drop_aliased=drop_aliased,
     )
+    return fit_visit_design(
+        design,
+        patient=patient,
+        visit=visit,
+        covariance=covariance,
+        df=df,
+        reml=reml,
+        information=information,
+        parameters=parameters,
+        sandwich=sandwich,
+        alpha=alpha,
+    )
+
+
+def fit_visit_design(
+    design: VisitDesign,
+    *,
+    patient: str,
+    visit: str,
+    covariance: str | Sequence[str] = "us",
+    df: str = "kenward-roger",
+    reml: bool = True,
+    information: Information = "observed",
+    parameters: Parameters = "natural",
+    sandwich: Sandwich | None = None,
+    alpha: float = 0.05,
+) -> MixedModelResult:
+    """`fit_mmrm` of a table that has been read already; `patient` and `visit` name its columns in the result."""
+    refuse_options(
+        alpha,
+        df=(df, DF_METHODS),
+        information=(information, ("observed", "expected")),
+        parameters=(parameters, ("natural", "log-cholesky")),
+        sandwich=(sandwich, (None, *NAMES)),
+    )
+    structures = _structures(covariance)
     with threadpool_limits(limits=1, user_api="blas"):
         found = _first_that_fits(structures, design, reml=reml)
         if sandwich is not None:
