@@ -12,7 +12,8 @@ from trialscan.imaging import Units, Volume, affine_from, write_volume
 
 
 def test_the_functions_of_the_package():
-    verbs = ["analyze", "evaluate", "register", "report", "run", "segment", "simulate", "track", "validate", "verify"]
+    verbs = ["analyze", "evaluate", "register", "report", "run", "segment", "simulate", "simulate_power"]
+    verbs += ["track", "validate", "verify"]
     assert sorted(trialscan.__all__) == ["__version__", *verbs]
     for name in set(trialscan.__all__) - {"__version__"}:
         function = getattr(trialscan, name)
@@ -42,7 +43,8 @@ def test_a_mask_compared_with_itself_and_a_table_analysed(tmp_path):
         model="mmrm",
         covariance=("cs",),
     )
-    assert [model["analysis_id"] for model in comparison.models] == ["primary.random_slope", "primary.mmrm"]
+    made = [model["analysis_id"] for model in comparison.models]
+    assert made == ["primary.random_slope", "primary.mmrm", "primary.missingness", "primary.estimand"]
     written = pd.read_csv(tmp_path / "out" / "results.csv")
     assert len(written) == len(comparison.results)
 

@@ -13,6 +13,7 @@ __all__ = [
     "run",
     "segment",
     "simulate",
+    "simulate_power",
     "track",
     "validate",
     "verify",

@@ -12,6 +12,8 @@ from trialscan.imaging import Units, read_mask, read_volume
 from trialscan.phantom import load_design, simulate_trial
 from trialscan.pipeline.analyze import TableColumns, analyze_table
 from trialscan.pipeline.outcome import RunSummary
+from trialscan.pipeline.power import PowerResult
+from trialscan.pipeline.power import simulate_power as simulate_power_of
 from trialscan.pipeline.rebuild import rebuild_reports
 from trialscan.pipeline.run import RunRequest, run_trial
 from trialscan.pipeline.validate import Validation, validate_trial
@@ -172,6 +174,14 @@ def simulate(design: str | Path, out: str | Path, *, jobs: int | None = None) ->
     `out` must be new or empty (UsageError). Raises InputError with every fault of the design.
     """
     return simulate_trial(load_design(Path(design)), Path(out), jobs or _cores())
+
+
+def simulate_power(design: str | Path, out: str | Path, *, jobs: int | None = None) -> PowerResult:
+    """Power, type I error and coverage of a statistical design in YAML, by simulation on all cores.
+
+    Writes power.csv, trials.csv and power.json to `out`. Raises InputError with every fault of the design.
+    """
+    return simulate_power_of(Path(design), Path(out), jobs or _cores())
 
 
 def evaluate(predicted: str | Path, reference: str | Path) -> pd.DataFrame:

@@ -180,6 +180,34 @@ def test_another_protocol_recomputes_what_it_touches_and_removes_nothing_else(
     assert len({json.loads(line)["facts"]["protocol_sha256"] for line in _runs(out)}) == 2
 
 
+def test_named_analyses_are_made_from_the_runs_own_tables(trial: Path, finished: Path, tmp_path: Path):
+    out = tmp_path / "copy"
+    shutil.copytree(finished, out)
+    named = tmp_path / "named.yaml"
+    named.write_text(
+        (trial.parent / "protocol.yaml").read_text()
+        + "analysis:\n"
+        + "  responders: [{name: fall, measure: burden_ml, visit: W2, at_most: -10}]\n"
+        + "  counts: [{name: new}]\n"
+        + "  events: [{name: growth, measure: consolidation_ml, at_least_percent: 5}]\n"
+        + "  multiplicity: {method: hochberg}\n"
+    )
+    run_trial(RunRequest(trial, named, out, arms=trial.parent / "arms.csv"))
+    assert verify_run(out) == ()
+    analysis = pd.read_csv(out / "tables" / "analysis.csv")
+    assert set(analysis["PARAMCD"]) == {"BURDENML", "BURDENPC", "NEWLES", "CONSOLML"}
+    scans, history = _scans(out), json.loads((out / "patients" / "P01" / "history.json").read_text())
+    new = {row["visit"]: row["new_count"] for row in history["trajectory"]}
+    assert new["BL"] is None
+    assert scans.loc["P01", "new_lesion_count"].fillna(-1).to_dict() == {**new, "BL": -1}
+    document = json.loads((out / "statistics" / "models.json").read_text())
+    made = [model["analysis_id"] for model in document["models"]]
+    assert {"responders.fall", "multiplicity"} <= set(made)
+    assert "counts.new" in {*made, *document["absent"]}
+    assert "events.growth" in {*made, *document["absent"]}
+    assert (out / "reports" / "trial.pdf").exists()
+
+
 def _runs(out: Path) -> list[str]:
     return [line for line in (out / "ledger.jsonl").read_text().splitlines() if json.loads(line)["kind"] == "run"]
 

@@ -94,6 +94,18 @@ def test_without_a_baseline_there_is_no_change_and_from_zero_no_percentage():
     assert pd.isna(table.loc[("p4", "V2"), "PCHG"])
 
 
+def test_new_lesions_are_counts_without_a_baseline():
+    rows = [{**row, "new_lesion_count": None if row["visit"] == "BL" else 2} for row in ROWS]
+    scans = scans_table(rows, CLASSES)
+    assert str(scans["new_lesion_count"].dtype) == "Int64"
+    table = analysis_table(scans, _sources(measured=parameters(["new_lesion_count"])))
+    table = table.set_index(["USUBJID", "AVISIT"])
+    assert table.loc[("p1", "V2"), "AVAL"] == 2.0
+    assert table.loc[("p1", "BL"), "ABLFL"] == "Y"
+    assert table["BASE"].isna().all()
+    assert pd.isna(table.loc[("p1", "BL"), "ANL01FL"])
+
+
 def test_an_unassigned_patient_keeps_an_empty_arm():
     table = analysis_table(scans_table(ROWS, CLASSES), _sources())
     assert table.loc[table["USUBJID"] == "p3", "TRT01P"].isna().all()
@@ -106,6 +118,7 @@ def test_an_unassigned_patient_keeps_an_empty_arm():
         ("burden_percent", "BURDENPC", "Burden (%)"),
         ("ground_glass_ml", "GRNGLSML", "Ground glass (ml)"),
         ("lesion_count", "LESIONNO", "Lesion (count)"),
+        ("new_lesion_count", "NEWLES", "New lesions since the last assessed visit (count)"),
     ],
 )
 def test_parameter_codes_fit_adam(measure: str, code: str, label: str):

@@ -10,6 +10,7 @@ import pytest
 
 from trialscan.errors import ReportError
 from trialscan.reports import write_figures, write_trial_report
+from trialscan.reports.comparison import Comparison
 from trialscan.reports.words import interval
 
 MakeRun = Callable[..., Path]
@@ -43,6 +44,19 @@ def cells(run: Path, analysis_id: str, comparator: str = "") -> dict[str, float]
     return {name: float(value) for name, value in zip(rows["statistic"], rows["value"], strict=True) if value != ""}
 
 
+def test_further_analyses_are_no_endpoints(run: Path) -> None:
+    results = run / "statistics" / "results.csv"
+    results.write_text(results.read_text() + "responders.partial,BURDENML,W12,,,fisher_p,0.5,\n")
+    lock = run / "protocol.lock.yaml"
+    assert "method: none" in lock.read_text()
+    assert "p values are not adjusted for multiplicity" in flat(write_trial_report(run))
+    lock.write_text(lock.read_text().replace("method: none", "method: fixed_sequence"))
+    assert [endpoint.name for endpoint in Comparison(run).endpoints] == ["primary", "secondary1"]
+    words = flat(write_trial_report(run))
+    assert "p values here are not adjusted for multiplicity" in words
+    assert "(fixed sequence) are the rows multiplicity of statistics/results.csv" in words
+
+
 def test_report_prints_the_cells_of_the_results(run: Path) -> None:
     words = flat(write_trial_report(run))
     primary = cells(run, "primary.random_slope", "Placebozine")
@@ -52,7 +66,7 @@ def test_report_prints_the_cells_of_the_results(run: Path) -> None:
         primary["percent_difference_upper"],
     )
     assert f"Difference in change per 28 days: {shown} %, 95 % confidence interval" in words
-    assert words.count(shown) == 2
+    assert words.count(shown) == 3
     assert "Burden (ml), primary: Verumab <5 mg> against Placebozine" in words
     assert "degrees of freedom. Negative: it falls faster" in words
     assert "Consolidation (%), secondary 1" in words

@@ -40,6 +40,7 @@ def test_polyps_fall_under_sulindac(polyps, tmp_path):
     outcome = run(polyps, "--out", tmp_path / "out", *POLYPS, "--json")
     assert outcome.exit_code == 0
     assert json.loads(outcome.stdout)["absent"] == {}
+    assert json.loads(outcome.stdout)["independent_check"] == {"agree": 3, "of": 3, "others": []}
     results = pd.read_csv(tmp_path / "out" / "results.csv", keep_default_na=False)
     pd.testing.assert_frame_equal(
         results.assign(value=pd.to_numeric(results["value"])), pd.read_parquet(tmp_path / "out" / "results.parquet")
@@ -73,6 +74,65 @@ def test_protocol_mode_reads_a_runs_analysis_table(analysis, tmp_path):
     assert outcome.exit_code == 0
     model = json.loads((tmp_path / "out" / "models.json").read_text())["models"][0]
     assert (model["parameter"], model["reference_arm"], model["alpha"]) == ("BURDENML", "b", 0.1)
+
+
+def test_named_analyses_and_the_independent_check_are_told(analysis, tmp_path):
+    protocol = tmp_path / "p.yaml"
+    protocol.write_text(
+        "study: {id: T1, title: A trial, modality: CT}\n"
+        "segmentation: {model: null}\n"
+        "endpoints: {primary: {measure: burden_ml}}\n"
+        "analysis:\n"
+        "  model: mmrm\n"
+        "  ancova: [V2, V3]\n"
+        "  responders: [{name: fall, measure: burden_ml, visit: V3, at_most: -30}]\n"
+        "  multiplicity: {method: holm}\n"
+    )
+    table = tmp_path / "analysis.csv"
+    analysis.to_csv(table, index=False)
+    outcome = run(table, "--out", tmp_path / "out", "--protocol", protocol)
+    assert outcome.exit_code == 0
+    assert "primary.mmrm, primary.ancova" in outcome.stdout
+    assert "responders.fall, multiplicity" in outcome.stdout
+    told = next(line for line in outcome.stdout.splitlines() if line.startswith("independent check"))
+    assert told.startswith("independent check: 3 of 3 fits agree (statsmodels MixedLM")
+    assert "least squares by Householder QR" in told
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert set(results.query("analysis_id == 'primary.ancova'")["visit"]) == {"V2", "V3"}
+
+
+def test_a_protocol_may_name_sensitivity_analyses(analysis, tmp_path):
+    protocol = tmp_path / "p.yaml"
+    protocol.write_text(
+        "study: {id: T1, title: A trial, modality: CT}\n"
+        "segmentation: {model: null}\n"
+        "endpoints: {primary: {measure: burden_ml}}\n"
+        "analysis:\n"
+        "  model: mmrm\n"
+        "  estimand:\n"
+        "    intercurrent_events: [{event: stop, strategy: hypothetical, event_day: stop_day}]\n"
+        "  missing_data:\n"
+        "    strategies: [JR]\n"
+        "    tipping_point: {deltas: [-1, 1], steps: 2}\n"
+    )
+    table = tmp_path / "analysis.csv"
+    analysis.assign(STOP_DAY=analysis["USUBJID"].map({"P03": 60, "P04": 40})).to_csv(table, index=False)
+    outcome = run(table, "--out", tmp_path / "out", "--protocol", protocol)
+    assert outcome.exit_code == 0
+    models = {
+        each["analysis_id"]: each for each in json.loads((tmp_path / "out" / "models.json").read_text())["models"]
+    }
+    assert models["primary.estimand"]["intercurrent_events"][0]["patients_by_arm"] == {"a": 1, "b": 1}
+    assert models["primary.reference_based.JR"]["n_refits"] == 24
+    assert len(models["primary.tipping_point"]["comparisons"][0]["grid"]) == 3
+
+
+def test_sensitivity_by_flag(polyps, tmp_path):
+    with pytest.raises(StatisticsError, match="strategy J2R; expected some of MAR, JR"):
+        run(polyps, "--out", tmp_path / "out", *POLYPS, "--sensitivity", "J2R")
+    outcome = run(polyps, "--out", tmp_path / "out", *POLYPS, "--sensitivity", "MAR,CIR", "--json")
+    made = json.loads(outcome.stdout)["analyses"]
+    assert made[-2:] == ["primary.reference_based.MAR", "primary.reference_based.CIR"]
 
 
 def test_one_arm_is_no_error(analysis, tmp_path):

@@ -67,6 +67,8 @@ def test_visit_wise_covariance_analysis_is_rs(lesion_trial):
         assert_allclose(cell(results, "primary.ancova", "se", **mean), row["SE"], rtol=1e-9)
     percent = [cell(results, "primary.ancova", f"percent_difference{end}", **at) for end in ("", "_lower", "_upper")]
     assert_allclose(1 + np.array(percent) / 100, theirs["back_transformed_ratio"], rtol=1e-9)
+    ratio = [cell(results, "primary.ancova", f"ratio{end}", **at) for end in ("", "_lower", "_upper")]
+    assert_allclose(ratio, theirs["back_transformed_ratio"], rtol=1e-9)
     sizes = sum(
         cell(results, "primary.ancova", "n", visit="V5", arm=arm, comparator="") for arm in ("control", "active")
     )
@@ -99,10 +101,16 @@ def test_an_mmrm_gives_the_changes_at_visits_in_place_of_covariance_analyses(les
     analysis, plan, _ = lesion_trial
     comparison = compare_arms(analysis, replace(plan, model="mmrm"))
     assert comparison.absent == ()
-    assert set(comparison.results["analysis_id"]) == {"primary.descriptive", "primary.random_slope", "primary.mmrm"}
+    made = {"primary.descriptive", "primary.random_slope", "primary.mmrm", "primary.missingness"}
+    assert set(comparison.results["analysis_id"]) == made
     model = comparison.models[1]
     assert model["covariance"]["structure"] == "us"
     assert model["inference"] == "Kenward–Roger, natural parameters, observed information"
+    assert [model[name] for name in ("df_method", "information", "parameterisation")] == [
+        "kenward-roger",
+        "observed",
+        "natural",
+    ]
     data = analysis.assign(TRT01P=pd.Categorical(analysis["TRT01P"], ["control", "active"]))
     data = data[(data["ABLFL"] != "Y") & data["AVAL"].notna()]
     direct = fit_mmrm(data, model["formula"], patient="USUBJID", visit="AVISIT")
@@ -122,6 +130,18 @@ def test_an_mmrm_that_falls_back_says_why(analysis):
     model = compare_arms(apart, replace(PLAN, model="mmrm")).models[1]
     assert model["covariance"]["structure"] != "us"
     assert "no patient was seen at both V1 and V3" in model["convergence"]["fallback"][0]
+
+
+def test_a_visit_that_an_arm_lacks_costs_that_difference_alone(analysis):
+    lacking = analysis[~((analysis["TRT01P"] == "b") & (analysis["AVISIT"] == "V3"))]
+    comparison = compare_arms(lacking, replace(PLAN, model="mmrm"))
+    [(name, reason)] = comparison.absent
+    assert name == "primary.mmrm"
+    assert reason.startswith("visit V3, arm b: not estimable")
+    rows = comparison.results.query("analysis_id == 'primary.mmrm' and statistic == 'not_estimable'")
+    assert list(zip(rows["visit"], rows["arm"], rows["comparator"], strict=True)) == [("V3", "b", ""), ("V3", "b", "a")]
+    assert cell(comparison.results, "primary.mmrm", "p", visit="V2", arm="b", comparator="a") > 0
+    assert comparison.models[1]["aliased"] == ["TRT01P[T.b]:AVISIT[T.V3]"]
 
 
 def test_one_visit_after_baseline_is_no_mmrm(analysis):
@@ -145,7 +165,7 @@ def test_table_has_fixed_columns_and_says_how_degrees_of_freedom_were_had(analys
     percent = comparison.results.query("statistic == 'percent_change_per_28_days'")
     assert percent["note"].str.contains("percent change per 28 days of (Burden + 1 ml)", regex=False).all()
     identifiers = set(comparison.results["analysis_id"])
-    assert identifiers == {"primary.descriptive", "primary.random_slope", "primary.ancova"}
+    assert identifiers == {"primary.descriptive", "primary.random_slope", "primary.ancova", "primary.missingness"}
 
 
 def test_slope_model_is_the_fit_it_names(analysis):
@@ -203,10 +223,10 @@ def test_secondary_endpoints_follow_in_order(analysis):
     plan = AnalysisPlan((EndpointPlan("ORGANML", "none"), EndpointPlan("BURDENML", primary=True)))
     comparison = compare_arms(pd.concat([second, analysis]), plan)
     identifiers = list(dict.fromkeys(comparison.results["analysis_id"]))
-    assert identifiers[:3] == ["primary.descriptive", "primary.random_slope", "primary.ancova"]
-    assert identifiers[3:] == ["secondary1.descriptive", "secondary1.random_slope", "secondary1.ancova"]
+    kinds = ["descriptive", "random_slope", "ancova", "missingness"]
+    assert identifiers == [f"{name}.{kind}" for name in ("primary", "secondary1") for kind in kinds]
     raw = comparison.results[comparison.results["analysis_id"].str.startswith("secondary1")]
-    assert not raw["statistic"].str.startswith("percent").any()
+    assert not raw["statistic"].str.startswith(("percent_change", "percent_difference")).any()
 
 
 def test_three_arms_are_compared_with_the_reference(analysis):
@@ -279,7 +299,7 @@ def test_patients_without_an_arm_or_a_covariate_are_named(analysis):
 
 def test_a_covariate_that_nobody_has(analysis):
     comparison = compare_arms(analysis.assign(AGE=None), AnalysisPlan(PLAN.endpoints, ("age",)))
-    assert comparison.models == []
+    assert not [model for model in comparison.models if "formula" in model]
     assert dict(comparison.absent)["primary.random_slope"].startswith("covariates: no patient has AGE")
 
 
@@ -313,7 +333,7 @@ def test_messy_cohort_with_single_visits_and_blank_arms():
     first = table.query("AVISITN == 0").set_index("USUBJID")["AVAL"]
     table = table.assign(PARAMCD="BURDENPC", PARAM="Burden (%)", BASE=table["USUBJID"].map(first), ANL01FL="Y")
     comparison = compare_arms(table, AnalysisPlan((EndpointPlan("BURDENPC", "none", primary=True),)))
-    assert comparison.models == []
+    assert not [model for model in comparison.models if "formula" in model]
     assert {name for name, _ in comparison.absent} == {"primary.random_slope", "primary.ancova"}
     assert cell(comparison.results, "primary.descriptive", "n", visit="D00", arm="") == 15
 
@@ -347,7 +367,7 @@ def test_a_flag_other_than_y_leaves_a_record_out(analysis):
     flagged = analysis.assign(ANL01FL=np.where(analysis["AVISIT"] == "V3", "N", "Y"))
     comparison = compare_arms(flagged, PLAN)
     assert comparison.models[0]["left_out"] == {"records not flagged for analysis (ANL01FL)": "24"}
-    assert "V3" not in set(comparison.results["visit"])
+    assert set(comparison.results.query("visit == 'V3'")["analysis_id"]) == {"primary.missingness"}
 
 
 def test_visits_before_baseline_are_no_follow_up(analysis):

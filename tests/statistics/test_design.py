@@ -23,6 +23,7 @@ def design(table, formula="y ~ arm * day"):
         ("y ~ arm * dy", "column 11", "no column named 'dy'"),
         ("z ~ arm", "column 1", "no column named 'z'"),
         ("y ~ day | arm", "column 9", "more than one part"),
+        ("y ~ arm + {day +}", "formula 'y ~ arm + {day +}', column 12", "invalid syntax in 'day +'"),
         ("~ day", "formula '~ day'", "no outcome"),
         ("day", "formula 'day'", "no outcome"),
         ("", "formula ''", "no outcome"),

@@ -29,3 +29,13 @@ def test_leaves_out_later_columns_that_repeat_earlier_ones():
     assert found.aliased == (1, 3)
     assert found.kept == (0, 2, 4)
     assert_allclose(found.Q @ found.R, np.column_stack([a, b, np.ones(30)]), atol=1e-13)
+
+
+def test_combinations_in_the_row_space_are_estimable():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(2, 30))
+    X = np.column_stack([a, b, a + 2 * b, np.zeros(30)])
+    found = orthogonalise(X)
+    assert_allclose(X[:, [0, 1]] @ found.relations, X[:, [2, 3]], atol=1e-13)
+    assert found.estimable(rng.normal(size=(5, 30)) @ X).all()
+    assert not found.estimable(np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [1, 2, 5, 1e-3]])).any()

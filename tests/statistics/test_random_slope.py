@@ -63,7 +63,7 @@ def test_inference_is_the_normal_distributions(trial):
     assert_allclose(row["p"], 2 * stats.norm.sf(abs(row["t"])))
     assert_allclose(row["upper"] - row["lower"], 2 * 1.6448536269514722 * row["se"])
     assert row["df"] == np.inf
-    assert result.inference.description == "asymptotic (normal) inference"
+    assert result.inference.method.description == "asymptotic (normal) inference"
 
 
 def test_row_order_changes_no_bit(trial):

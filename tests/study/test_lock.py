@@ -88,6 +88,25 @@ analysis:
   reference_arm: null
   alpha: 0.05
   min_patients_per_arm: 3
+  ancova: null
+  responders: []
+  counts: []
+  events: []
+  subgroups: []
+  multiplicity:
+    method: none
+    families: []
+  estimand:
+    population: all patients with an arm and a baseline value
+    treatment: null
+    intercurrent_events: []
+    summary: null
+  missing_data:
+    strategies: []
+    method: conditional_mean
+    imputations: 100
+    seed: 1
+    tipping_point: null
 report:
   window: null
   notice: Not for diagnosis.

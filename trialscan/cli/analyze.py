@@ -8,6 +8,7 @@ import click
 
 from trialscan.pipeline.analyze import TableColumns, analyze_table
 from trialscan.statistics import ArmComparison
+from trialscan.statistics.imputation import STRATEGIES
 from trialscan.statistics.inference import DF_METHODS
 from trialscan.statistics.long_table import DAYS_PER_UNIT
 from trialscan.statistics.mmrm import FALLBACK
@@ -38,6 +39,12 @@ from trialscan.statistics.plan import Model
     help="Structures of the MMRM, comma between; the first that can be fitted.",
 )
 @click.option("--df", type=click.Choice(DF_METHODS), default=DF_METHODS[0], show_default=True)
+@click.option(
+    "--sensitivity",
+    default="",
+    callback=lambda *given: _names(given[-1]),
+    help=f"Missing outcomes imputed under these strategies, comma between: {', '.join(STRATEGIES)}.",
+)
 @click.option("--min-patients", type=int, default=3, show_default=True, help="Fewest patients an arm may have.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def analyze(table: Path, out: Path, protocol: str | None, as_json: bool, **columns: Unpack[TableColumns]) -> None:
@@ -56,9 +63,15 @@ def _names(text: str) -> tuple[str, ...]:
 def _say(comparison: ArmComparison, out: Path, *, as_json: bool) -> None:
     document = comparison.document()
     made = list(dict.fromkeys(model["analysis_id"] for model in document["models"]))
+    checks = comparison.agreement
     if as_json:
-        click.echo(json.dumps({"folder": str(out), "analyses": made, "absent": document["absent"]}))
+        check = {"agree": checks.agreeing, "of": checks.total, "others": list(checks.others)}
+        answer = {"folder": str(out), "analyses": made, "absent": document["absent"], "independent_check": check}
+        click.echo(json.dumps(answer))
         return
-    click.echo(f"{len(document['models'])} models ({', '.join(made) or 'none'}) in {out}")
+    click.echo(f"{len(document['models'])} records ({', '.join(made) or 'none'}) in {out}")
+    click.echo(str(checks))
+    for other in checks.others:
+        click.echo(f"independent check: {other}")
     for name, reason in document["absent"].items():
         click.echo(f"no comparison {name}: {reason}")

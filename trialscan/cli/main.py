@@ -21,7 +21,7 @@ COMMANDS = {
     "track": "lesions and their courses only, without comparison and reports",
     "analyze": "compare arms on any long table",
     "report": "rebuild the reports of a finished run",
-    "simulate": "a phantom trial with known truth",
+    "simulate": "a phantom trial with known truth; power of a design",
     "evaluate": "compare masks with a reference",
     "verify": "check a run folder against its own record",
 }

@@ -6,9 +6,10 @@ from typing import Literal, TypedDict
 import pandas as pd
 
 from trialscan.errors import StatisticsError, UsageError
-from trialscan.pipeline.stages.tabulate import endpoint_measures
+from trialscan.pipeline.stages.tabulate import analysed_measures
 from trialscan.pipeline.tables import parameters, write_table
 from trialscan.statistics import AnalysisPlan, ArmComparison, EndpointPlan, analysis_from, compare_arms, plan_from
+from trialscan.statistics.estimand_plan import MissingDataPlan
 from trialscan.statistics.inference import DF_METHODS
 from trialscan.statistics.long_table import parameter_code
 from trialscan.statistics.mmrm import FALLBACK
@@ -30,7 +31,8 @@ class TableColumns(TypedDict, total=False):
     `outcome`, `arm`, `visit`, `patient`, `time` and `covariates` name columns; `baseline` names a visit or a column
     (None: the earliest visit); `time_unit` is day, week, month or year; `reference` is the arm to compare with (None:
     the first by name); `transform` is none (the default) or log1p; intervals cover 1 − `alpha` (0.05); an arm of fewer
-    than `min_patients` (3) is not modelled. `model`, `covariance` and `df` are those of `AnalysisPlan`.
+    than `min_patients` (3) is not modelled. `model`, `covariance` and `df` are those of `AnalysisPlan`;
+    `sensitivity` are strategies of `reference_based`.
     """
 
     outcome: str | None
@@ -48,6 +50,7 @@ class TableColumns(TypedDict, total=False):
     model: Model
     covariance: tuple[str, ...]
     df: str
+    sensitivity: tuple[str, ...]
 
 
 def analyze_table(table: Path, out: Path, *, protocol: str | Path | None, columns: TableColumns) -> ArmComparison:
@@ -80,7 +83,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _by_protocol(data: pd.DataFrame, name: str | Path) -> ArmComparison:
     protocol = load_protocol(name)
-    codes = {parameter.measure: parameter.code for parameter in parameters(endpoint_measures(protocol))}
+    codes = {parameter.measure: parameter.code for parameter in parameters(analysed_measures(protocol))}
     return compare_arms(data, plan_from(protocol.endpoints, protocol.analysis, codes))
 
 
@@ -111,5 +114,6 @@ def _by_columns(data: pd.DataFrame, columns: TableColumns) -> ArmComparison:
         model=columns.get("model", "random_slope"),
         covariance=columns.get("covariance", FALLBACK),
         df=columns.get("df", DF_METHODS[0]),
+        missing_data=MissingDataPlan(columns.get("sensitivity", ())),
     )
     return compare_arms(analysis, plan)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from trialscan.errors import Fault, ProtocolError
+from trialscan.study import NEW_LESION_COUNT
 
 LESION_COLUMNS = (
     "patient_id",
@@ -49,7 +50,7 @@ ANALYSIS_COLUMNS = (
     "ANL01FL",
 )
 SOURCE_COLUMNS = ("SRCIMG", "SRCMASK")
-_INTEGERS = {"study_day": "Int64", "lesion_count": "Int64", "AVISITN": "Int64", "ADY": "Int64"}
+_INTEGERS = dict.fromkeys(("study_day", "lesion_count", NEW_LESION_COUNT, "AVISITN", "ADY"), "Int64")
 _FLAGS = ("is_baseline", "in_window")
 
 
@@ -68,8 +69,8 @@ def scan_columns(class_names: Sequence[str]) -> tuple[str, ...]:
     return (
         *("patient_id", "visit", "study_day", "is_baseline", "in_window", "burden_ml", "organ_ml", "burden_percent"),
         *classes,
-        *("lesion_count", "organ_source", "lesion_source", "alignment_status", "alignment_rung", "status", "flags"),
-        *("message", "image_sha256", "organ_sha256", "lesion_sha256", "model", "model_sha256"),
+        *("lesion_count", NEW_LESION_COUNT, "organ_source", "lesion_source", "alignment_status", "alignment_rung"),
+        *("status", "flags", "message", "image_sha256", "organ_sha256", "lesion_sha256", "model", "model_sha256"),
     )
 
 
@@ -77,14 +78,20 @@ def parameters(measures: Sequence[str]) -> tuple[Parameter, ...]:
     """Analysis parameters for measures, in order; raises ProtocolError when two would share a code."""
     found: dict[str, Parameter] = {}
     for measure in dict.fromkeys(measures):
-        name, _, unit = measure.rpartition("_")
-        code = _stem(name) + {"ml": "ML", "percent": "PC", "count": "NO"}[unit]
-        label = f"{name.replace('_', ' ').capitalize()} ({'%' if unit == 'percent' else unit})"
-        if code in found:
-            twins = f"{found[code].measure} and {measure}"
+        parameter = _parameter(measure)
+        if parameter.code in found:
+            twins, code = f"{found[parameter.code].measure} and {measure}", parameter.code
             raise ProtocolError([Fault("protocol: endpoints", f"{twins} share the code {code}; rename a lesion class")])
-        found[code] = Parameter(measure, code, label)
+        found[parameter.code] = parameter
     return tuple(found.values())
+
+
+def _parameter(measure: str) -> Parameter:
+    if measure == NEW_LESION_COUNT:
+        return Parameter(measure, "NEWLES", "New lesions since the last assessed visit (count)")
+    name, _, unit = measure.rpartition("_")
+    code = _stem(name) + {"ml": "ML", "percent": "PC", "count": "NO"}[unit]
+    return Parameter(measure, code, f"{name.replace('_', ' ').capitalize()} ({'%' if unit == 'percent' else unit})")
 
 
 def _stem(name: str) -> str:

@@ -7,6 +7,7 @@ from reportlab.platypus import Table
 from trialscan.reports import blocks
 from trialscan.reports.run_folder import OK, RunFolder, VisitRow
 from trialscan.reports.words import NONE, plain, plural, short_digest
+from trialscan.study import AnalysisSettings
 
 _ENGINES = {"ants": "ANTs", "simpleitk": "SimpleITK"}
 
@@ -100,9 +101,22 @@ def _analysis(folder: RunFolder) -> str:
     return (
         f"The primary endpoint is {primary.measure}, analysed as {scale}. Change over time: a linear mixed model of "
         f"arm, study day and their interaction{covariates}, with a random intercept and slope a patient, by restricted "
-        f"maximum likelihood, with {plan.df} degrees of freedom. Change at each visit: {at_visits}. Nothing was "
-        "imputed; missing and failed visits are missing data. An arm needs "
+        f"maximum likelihood, with {plan.df} degrees of freedom. Change at each visit: {at_visits}. "
+        f"{_missing(plan)} An arm needs "
         f"{plan.min_patients_per_arm} patients to be compared."
+    )
+
+
+def _missing(plan: AnalysisSettings) -> str:
+    """What was done about outcomes that are missing, and those after an intercurrent event."""
+    given_up = [each.event for each in plan.estimand.intercurrent_events if each.strategy == "hypothetical"]
+    dropped = f" Outcomes from a hypothetical event on ({', '.join(given_up)}) were not used." if given_up else ""
+    strategies = [*plan.missing_data.strategies, *(["tipping point"] if plan.missing_data.tipping_point else [])]
+    if not strategies:
+        return f"Nothing was imputed; missing and failed visits are missing data.{dropped}"
+    return (
+        "Nothing was imputed in these models; missing and failed visits are missing data. Sensitivity analyses of the "
+        f"primary endpoint impute missing outcomes ({', '.join(strategies)}).{dropped}"
     )
 
 

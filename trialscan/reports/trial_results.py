@@ -66,8 +66,7 @@ def slope_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
         blocks.text(
             f"Slopes by restricted maximum likelihood; intervals and p values: {inference(comparison, SLOPES)}. "
             "Percentages of an endpoint analysed as log(1 + value) are of (value + 1); "
-            "a difference in percent is the ratio of the arms' changes, less one. p values are not adjusted for "
-            "multiplicity.",
+            f"a difference in percent is the ratio of the arms' changes, less one. {_on_multiplicity(folder)}",
             "caption",
         ),
     ]
@@ -104,6 +103,16 @@ def visit_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
 def confidence(folder: RunFolder) -> str:
     """The level of the intervals, such as `95 %`."""
     return f"{100 * (1 - folder.protocol.analysis.alpha):g} %"
+
+
+def _on_multiplicity(folder: RunFolder) -> str:
+    method = folder.protocol.analysis.multiplicity.method
+    if method == "none":
+        return "p values are not adjusted for multiplicity."
+    return (
+        f"p values here are not adjusted for multiplicity; those adjusted by the protocol's method "
+        f"({method.replace('_', ' ')}) are the rows multiplicity of statistics/results.csv."
+    )
 
 
 def _visit_row(row: Estimate, digits: int) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from trialscan.statistics.check import Check, check_random_slope
 from trialscan.statistics.compare import ArmComparison, compare_arms
+from trialscan.statistics.estimand_plan import Estimand, IntercurrentEvent, MissingDataPlan, TippingPlan
 from trialscan.statistics.inference import JointTest
 from trialscan.statistics.long_table import analysis_from
 from trialscan.statistics.mmrm import fit_mmrm
@@ -16,9 +17,13 @@ __all__ = [
     "Check",
     "Convergence",
     "EndpointPlan",
+    "Estimand",
+    "IntercurrentEvent",
     "JointTest",
+    "MissingDataPlan",
     "MixedModelResult",
     "SlopeCovariance",
+    "TippingPlan",
     "VisitCovariance",
     "analysis_from",
     "check_random_slope",

@@ -10,6 +10,7 @@ from statsmodels.regression.linear_model import OLS
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics.adjusted import difference_rows, mean_rows
+from trialscan.statistics.ancova_check import check_ancova
 from trialscan.statistics.arm_data import EndpointData
 from trialscan.statistics.changes import changes_from_baseline
 from trialscan.statistics.design import CrossDesign, build_cross_design
@@ -87,6 +88,13 @@ def visits_after_baseline(data: EndpointData) -> tuple[str, ...]:
     return tuple(visit for visit in data.visits if visit in after)
 
 
+def chosen_visits(data: EndpointData, plan: AnalysisPlan) -> tuple[str, ...]:
+    """The visits that the plan names; where it names none, all beside random slopes and no visit beside an MMRM."""
+    if plan.ancova is not None:
+        return plan.ancova
+    return visits_after_baseline(data) if plan.model == "random_slope" else ()
+
+
 def analyse_visit(
     data: EndpointData, plan: AnalysisPlan, visit: str
 ) -> tuple[list[ResultRow], dict[str, Any], dict[str, str]]:
@@ -107,6 +115,8 @@ def analyse_visit(
     modelled, arms = changes.records, changes.arms
     formula = " + ".join([f"{changes.outcome} ~ TRT01P + {changes.base}", *changes.terms])
     fit = fit_ancova(modelled, formula, arms=arms.names, alpha=plan.alpha)
+    log = data.endpoint.transform == "log1p"
+    check = check_ancova(modelled, changes.covariates, fit.adjusted_means, fit.differences, log=log)
     record = {
         "analysis_id": f"{data.name}.{KIND}",
         "parameter": data.code,
@@ -120,6 +130,7 @@ def analyse_visit(
         "covariates": list(changes.covariates),
         "left_out": dict(changes.left_out),
         **_fit_record(fit),
+        "independent_check": check.record(),
     }
     return _rows(fit, data, visit, modelled), record, dict(arms.too_few)
 

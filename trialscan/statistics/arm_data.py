@@ -31,14 +31,15 @@ _NUMBERS = ("AVISITN", "ADY", "AVAL", "BASE")
 class EndpointData:
     """The records of one endpoint that have a value.
 
-    records: by patient and day, with REQUIRED columns and covariates. visits: in order of AVISITN. left_out: why rows
-    or patients take no part, with their number and names.
+    records: by patient and day, with REQUIRED columns, covariates and days of events. rows: the same and those without
+    a value. visits: in order of AVISITN. left_out: why rows or patients take no part, with their number and names.
     """
 
     name: str
     endpoint: EndpointPlan
     label: str
     records: pd.DataFrame
+    rows: pd.DataFrame
     visits: tuple[str, ...]
     left_out: Mapping[str, str]
 
@@ -55,12 +56,14 @@ class EndpointData:
         match = re.fullmatch(r"(.+?) \((.+)\)", self.label)
         return f"({match[1]} + 1 {match[2]})" if match else f"({self.label} + 1)"
 
+    @property
+    def scale(self) -> str:
+        """What is analysed, in words: the label, or the logarithm of the quantity."""
+        return f"log{self.quantity}" if self.endpoint.transform == "log1p" else self.label
+
     def after_baseline(self) -> pd.DataFrame:
         """Records that are no baseline and not before the patient's baseline day."""
-        records = self.records
-        baseline = records[records["ABLFL"] == "Y"].drop_duplicates("USUBJID").set_index("USUBJID")["ADY"]
-        before = records["ADY"] < records["USUBJID"].map(baseline).astype(np.float64)
-        return records[(records["ABLFL"] != "Y") & ~before].reset_index(drop=True)
+        return follow_up(self.records)
 
     def response(self, column: str) -> str:
         """The column on the scale of analysis, as a formula writes it."""
@@ -73,10 +76,11 @@ def read_analysis(analysis: pd.DataFrame, plan: AnalysisPlan) -> pd.DataFrame:
     Raises
     ------
     StatisticsError : an absent column; a row without patient, parameter or visit; a value that is infinite or no
-        number; two rows for a patient, parameter and visit; a patient in two arms.
+        number; two rows for a patient, parameter and visit; a patient in two arms or with two days of one event.
     """
-    require_columns(analysis, (*REQUIRED, *plan.columns), "analysis table")
-    table = pd.DataFrame({name: analysis[name] for name in (*REQUIRED, *plan.columns)}).reset_index(drop=True)
+    columns = (*REQUIRED, *plan.table_columns, *plan.estimand.columns)
+    require_columns(analysis, columns, "analysis table")
+    table = pd.DataFrame({name: analysis[name] for name in columns}).reset_index(drop=True)
     for name in _TEXT:
         table[name] = text_column(table[name])
     for name in ("USUBJID", "PARAMCD", "AVISIT"):
@@ -84,14 +88,18 @@ def read_analysis(analysis: pd.DataFrame, plan: AnalysisPlan) -> pd.DataFrame:
             raise StatisticsError(f"column {name!r}", f"empty in {table[name].isna().sum()} row(s)", "a name in each")
     for name in _NUMBERS:
         table[name] = numeric_column(table, name)
-    for name in plan.columns:
+    for name in plan.table_columns:
         table[name] = _covariate(table, name)
+    for name in plan.estimand.columns:
+        table[name] = numeric_column(table, name)
     table = table.sort_values(["USUBJID", "PARAMCD", "ADY", "AVISIT"], kind="stable", ignore_index=True)
     labels = _labels(table)
-    for name in ("ADY", "AVAL", "BASE"):
+    for name in ("ADY", "AVAL", "BASE", *plan.estimand.columns):
         refuse_infinite(table[name].to_numpy(), name, labels)
     refuse_duplicates(labels, "patient, parameter and visit")
     _refuse_two_arms(table)
+    for name in plan.estimand.columns:
+        _refuse_two_days(table, name)
     return table.assign(TRT01P=table.groupby("USUBJID")["TRT01P"].transform("first"))
 
 
@@ -121,7 +129,19 @@ def endpoint_data(table: pd.DataFrame, name: str, endpoint: EndpointPlan) -> End
     if unflagged.any():
         left_out["records not flagged for analysis (ANL01FL)"] = str(int(unflagged.sum()))
     label = str(records["PARAM"].iloc[0] or endpoint.paramcd) if len(records) else endpoint.paramcd
-    return EndpointData(name, endpoint, label, records, _visits(records), left_out)
+    return EndpointData(name, endpoint, label, records, rows.reset_index(drop=True), _visits(records), left_out)
+
+
+def follow_up(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows after baseline."""
+    return rows[is_follow_up(rows)].reset_index(drop=True)
+
+
+def is_follow_up(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows are no baseline and not before the patient's baseline day."""
+    baseline = rows[rows["ABLFL"] == "Y"].drop_duplicates("USUBJID").set_index("USUBJID")["ADY"]
+    before = rows["ADY"] < rows["USUBJID"].map(baseline).astype(np.float64)
+    return (rows["ABLFL"] != "Y") & ~before
 
 
 def with_covariates(records: pd.DataFrame, names: tuple[str, ...]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -185,6 +205,12 @@ def _labels(table: pd.DataFrame) -> list[str]:
 def _visits(records: pd.DataFrame) -> tuple[str, ...]:
     first = records.groupby("AVISIT")["AVISITN"].min().reset_index()
     return tuple(first.sort_values(["AVISITN", "AVISIT"], na_position="last")["AVISIT"])
+
+
+def _refuse_two_days(table: pd.DataFrame, name: str) -> None:
+    days = table.groupby("USUBJID")[name].nunique(dropna=False)
+    if (days > 1).any():
+        raise StatisticsError(f"column {name!r}", f"several days for patient {days.index[days > 1][0]}", "one day")
 
 
 def _refuse_two_arms(table: pd.DataFrame) -> None:

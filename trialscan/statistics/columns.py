@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from trialscan.errors import StatisticsError
 
 NAMED_AT_MOST = 5
+LARGEST = 1e100
 
 
 def require_columns(data: pd.DataFrame, names: Iterable[str], where: str = "data") -> None:
-    """Raise StatisticsError when a named column is absent, listing what the table has."""
+    """Raise StatisticsError when a named column is absent, listing what the table has, or is there twice."""
     absent = [name for name in dict.fromkeys(names) if name not in data.columns]
     if absent:
         raise StatisticsError(
@@ -21,6 +22,8 @@ def require_columns(data: pd.DataFrame, names: Iterable[str], where: str = "data
             f"no column named {', '.join(map(repr, absent))}",
             f"one of {', '.join(map(str, data.columns))}",
         )
+    if repeated := [name for name in dict.fromkeys(names) if list(data.columns).count(name) > 1]:
+        raise StatisticsError(where, f"more than one column named {', '.join(map(repr, repeated))}", "one of each name")
 
 
 def clean_column(values: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -46,6 +49,8 @@ def text_column(values: "pd.Series[Any]") -> "pd.Series[str]":
 def numeric_column(data: pd.DataFrame, name: str) -> NDArray[np.float64]:
     """The column as float64, missing as NaN; StatisticsError names the first row that is no number."""
     values = data[name]
+    if pd.api.types.is_complex_dtype(values):
+        raise StatisticsError(f"column {name!r}", "complex numbers", "real numbers")
     if pd.api.types.is_numeric_dtype(values):
         return values.to_numpy(dtype=np.float64, na_value=np.nan)
     numbers, wrong = parsed_numbers(text_column(values))
@@ -67,10 +72,11 @@ def parsed_numbers(text: "pd.Series[str]") -> tuple[NDArray[np.float64], str | N
 
 
 def refuse_infinite(values: NDArray[np.float64], column: str, labels: Sequence[str]) -> None:
-    """Raise StatisticsError naming the rows (`labels`) whose value is infinite."""
-    wrong = np.isinf(values)
-    if wrong.any():
-        raise StatisticsError(f"column {column!r}", f"infinite value for {some(labels, wrong)}", "finite numbers")
+    """Raise StatisticsError naming the rows (`labels`) whose value is infinite, or whose square would be."""
+    for wrong, what in ((np.isinf(values), "infinite value"), (np.abs(values) > LARGEST, "too large a value")):
+        if wrong.any():
+            expected = f"finite numbers of at most {LARGEST:g}"
+            raise StatisticsError(f"column {column!r}", f"{what} for {some(labels, wrong)}", expected)
 
 
 def refuse_duplicates(labels: Sequence[str], what: str) -> None:

@@ -10,14 +10,18 @@ import pandas as pd
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics import ancova, mmrm_analysis, slope_analysis
+from trialscan.statistics.agreement import Agreement, agreement
 from trialscan.statistics.arm_data import EndpointData, endpoint_data, read_analysis
 from trialscan.statistics.columns import listed
 from trialscan.statistics.descriptive import describe
+from trialscan.statistics.estimand import estimand_record, under_estimand
+from trialscan.statistics.further.run import further_analyses
+from trialscan.statistics.missingness import KIND as MISSINGNESS
+from trialscan.statistics.missingness import missingness
 from trialscan.statistics.plan import AnalysisPlan
 from trialscan.statistics.residuals import residuals_table
-from trialscan.statistics.rows import NOT_ESTIMABLE, ResultRow, results_table
-
-Analysis = tuple[list[ResultRow], dict[str, Any], dict[str, str]]
+from trialscan.statistics.rows import NOT_ESTIMABLE, Analysis, ResultRow, results_table
+from trialscan.statistics.sensitivity import sensitivity_analyses
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class ArmComparison:
     models: list[dict[str, Any]]
     absent: tuple[tuple[str, str], ...]
     residuals: pd.DataFrame
+
+    @property
+    def agreement(self) -> Agreement:
+        """What the independent checks of the fits came to."""
+        return agreement(self.models)
 
     def document(self) -> dict[str, Any]:
         """The content of models.json: {"models": […], "absent": {analysis_id: reasons}}."""
@@ -64,6 +73,10 @@ class _Gathered:
             return
         self.rows += rows
         self.models.append(model)
+        for row in rows:
+            if row.statistic == NOT_ESTIMABLE and row.comparator:
+                where = f"visit {row.visit}, arm {row.arm}" if row.visit else f"arm {row.arm}"
+                self.absent.append((row.analysis_id, f"{where}: {row.note}"))
         for arm, why in too_few.items():
             reason, reference = f"arm {arm} has {why}", str(model["reference_arm"])
             self._miss(ResultRow(analysis_id, parameter, NOT_ESTIMABLE, None, visit, arm, reference, reason))
@@ -84,9 +97,11 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
     plan : endpoints, covariates, reference arm, alpha, and the least number of patients an arm needs.
 
     Each endpoint gets `<name>.descriptive` (raw scale), `<name>.random_slope` (slopes by arm, their differences from
-    the reference; Kenward–Roger) and `<name>.ancova` (adjusted mean change by arm at each visit after baseline, their
-    differences; exact t), or in its place `<name>.mmrm` where the plan's model is that. What the data do not allow is
-    absent with its reason.
+    the reference; Kenward–Roger), `<name>.ancova` (adjusted mean change by arm at each visit after baseline, their
+    differences; exact t), or in its place `<name>.mmrm` where the plan's model is that, and `<name>.missingness`. The
+    primary one also gets its estimand and the plan's sensitivity analyses, `primary.reference_based.<strategy>` and
+    `primary.tipping_point`. The plan's further analyses follow (`responders.<name>`, `counts.<name>`, `events.<name>`,
+    `primary.subgroup.<column>`, `multiplicity`). What the data do not allow is absent with its reason.
 
     Raises
     ------
@@ -97,6 +112,8 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
     gathered = _Gathered()
     for name, endpoint in plan.named_endpoints.items():
         _compare_endpoint(endpoint_data(table, name, endpoint), plan, gathered)
+    for analysis_id, parameter, analyse, visit in further_analyses(table, plan, gathered.rows, gathered.models):
+        gathered.add(analysis_id, parameter, analyse, visit)
     return ArmComparison(
         results_table(gathered.rows), gathered.models, tuple(gathered.absent), residuals_table(gathered.residuals)
     )
@@ -104,15 +121,24 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
 
 def _compare_endpoint(data: EndpointData, plan: AnalysisPlan, gathered: _Gathered) -> None:
     gathered.rows += describe(data)
+    used = under_estimand(data, plan.estimand)
+    _compare_arms(used, plan, gathered)
+    gathered.add(f"{data.name}.{MISSINGNESS}", data.code, partial(missingness, data, used))
+    if data.endpoint.primary:
+        gathered.models.append(estimand_record(data, plan))
+        for analysis_id, analyse in sensitivity_analyses(data, used, plan):
+            gathered.add(analysis_id, data.code, analyse)
+
+
+def _compare_arms(data: EndpointData, plan: AnalysisPlan, gathered: _Gathered) -> None:
     slope_id, visit_id = f"{data.name}.{slope_analysis.KIND}", f"{data.name}.{ancova.KIND}"
     keep = gathered.residuals.append
     gathered.add(slope_id, data.code, partial(slope_analysis.analyse_slopes, data, plan, keep))
     if plan.model == "mmrm":
         analyse = partial(mmrm_analysis.analyse_visits, data, plan, keep)
         gathered.add(f"{data.name}.{mmrm_analysis.KIND}", data.code, analyse)
-        return
-    visits = ancova.visits_after_baseline(data)
-    if not visits:
+    visits = ancova.chosen_visits(data, plan)
+    if not visits and plan.model == "random_slope" and plan.ancova is None:
         gathered.add(visit_id, data.code, partial(_no_visits, data))
     for visit in visits:
         gathered.add(visit_id, data.code, partial(ancova.analyse_visit, data, plan, visit), visit)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,8 +32,9 @@ Array = NDArray[np.float64]
 class CrossDesign:
     """A model's matrices for one row a patient, sorted by patient.
 
-    X (N, p) of full rank with `names`, its factorisation `basis`; y (N,); `frame` the rows of the table behind them,
-    of which the right-hand side reads `model_columns`.
+    `names` (p,) are all columns of the formula; X (N, r) those that repeat no earlier one, and `basis` tells which and
+    how the others follow. y (N,); `frame` the rows of the table behind them, of which the right-hand side reads
+    `model_columns`.
     """
 
     formula: str
@@ -44,8 +47,35 @@ class CrossDesign:
     spec: ModelSpec
 
     def matrix(self, frame: pd.DataFrame) -> Array:
-        """The model matrix of other rows, with the coding of this one."""
+        """All columns (…, p) for other rows, with the coding of this one."""
         return np.asarray(self.spec.get_model_matrix(frame, context=FUNCTIONS), dtype=np.float64)
+
+    @property
+    def aliased(self) -> tuple[str, ...]:
+        """Columns of the formula that are combinations of earlier ones and were left out."""
+        return tuple(self.names[index] for index in self.basis.aliased)
+
+    def refilled_fields(self, X: Array, y: Array, frame: pd.DataFrame) -> dict[str, Any]:
+        """The fields above for other values in the same rows, without those whose outcome y (N,) is NaN.
+
+        `frame` holds the values that X (N, p) was made of. Raises StatisticsError where columns are now aliased.
+        """
+        present = ~np.isnan(y)
+        kept = X[present]
+        rows = frame[present].reset_index(drop=True)
+        basis = orthogonalise(kept)
+        if basis.aliased:
+            raise _aliased([self.names[index] for index in basis.aliased], self.formula, self.model_columns, rows)
+        return {
+            "formula": self.formula,
+            "model_columns": self.model_columns,
+            "X": kept,
+            "y": y[present],
+            "names": self.names,
+            "basis": basis,
+            "frame": rows,
+            "spec": self.spec,
+        }
 
 
 @dataclass(frozen=True)
@@ -61,8 +91,22 @@ class Design(CrossDesign):
     time: Array
     n_missing_outcome: int
 
+    def refilled(self, X: Array, y: Array, frame: pd.DataFrame) -> "Design":
+        """The design of other values in the same rows; arguments and errors as in `refilled_fields`."""
+        fields = self.refilled_fields(X, y, frame)
+        present = ~np.isnan(y)
+        of_row = np.repeat(np.arange(len(self.patients)), np.diff(np.append(self.first_row, len(y))))[present]
+        seen, first_row = np.unique(of_row, return_index=True)
+        return Design(
+            **fields,
+            patients=tuple(self.patients[index] for index in seen),
+            first_row=first_row,
+            time=self.time[present],
+            n_missing_outcome=int((~present).sum()),
+        )
 
-def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str) -> Design:
+
+def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str, drop_aliased: bool = False) -> Design:
     """Read the table for a model of repeated measures.
 
     Parameters
@@ -71,6 +115,7 @@ def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str) -
     formula : `outcome ~ fixed effects`; text columns are factors, coded against their first level by name
         (a pandas categorical keeps its order).
     patient, time : names of the columns that hold the patient and the (numeric) time.
+    drop_aliased : leave columns out that repeat others instead of refusing them.
 
     Raises
     ------
@@ -83,7 +128,7 @@ def build_design(data: pd.DataFrame, formula: str, *, patient: str, time: str) -
     refuse_missing(frame, (*parsed.model_columns, time), patient)
     labels = [f"patient {who}, {time} {when:.15g}" for who, when in zip(frame[patient], frame[time], strict=True)]
     refuse_duplicates(labels, "patient and time")
-    cross = cross_design(parsed, frame, labels, time)
+    cross = cross_design(parsed, frame, labels, time, drop_aliased=drop_aliased)
     patients, first_row = np.unique(frame[patient].to_numpy(dtype=str), return_index=True)
     if len(patients) < 2:
         raise StatisticsError("data", f"{len(patients)} patient with an outcome", "at least 2 patients")
@@ -107,7 +152,9 @@ def build_cross_design(data: pd.DataFrame, formula: str, *, patient: str) -> Cro
     return cross_design(parsed, frame, labels)
 
 
-def cross_design(parsed: ParsedFormula, frame: pd.DataFrame, labels: Sequence[str], *also: str) -> CrossDesign:
+def cross_design(
+    parsed: ParsedFormula, frame: pd.DataFrame, labels: Sequence[str], *also: str, drop_aliased: bool = False
+) -> CrossDesign:
     """Matrices of a cleaned frame; `labels` name its rows in faults, `also` further columns that must be finite."""
     for name in dict.fromkeys((*parsed.outcome_columns, *parsed.model_columns, *also)):
         if frame[name].dtype == np.float64:
@@ -120,22 +167,30 @@ def cross_design(parsed: ParsedFormula, frame: pd.DataFrame, labels: Sequence[st
     names = tuple(str(name) for name in spec.column_names)
     if np.ptp(y) == 0:
         raise StatisticsError(f"formula {parsed.text!r}", f"the outcome is {y[0]:g} in every row", "one that varies")
-    basis = _full_rank_basis(X, names, parsed.text)
-    _refuse_reproduced(y, basis, parsed.text)
-    return CrossDesign(parsed.text, parsed.model_columns, X, y, names, basis, frame, spec)
-
-
-def _full_rank_basis(X: Array, names: Sequence[str], formula: str) -> Orthogonal:
-    """The factorisation of X, or StatisticsError naming the columns that repeat others."""
     basis = orthogonalise(X)
-    if basis.aliased:
-        raise StatisticsError(
-            f"formula {formula!r}",
-            f"aliased column(s) {listed([names[index] for index in basis.aliased])}: a combination of the others",
-            "columns that carry information of their own",
-            "Drop a term, or check that every combination of factor levels has data",
-        )
-    return basis
+    if basis.aliased and not drop_aliased:
+        raise _aliased([names[index] for index in basis.aliased], parsed.text, parsed.model_columns, frame)
+    _refuse_reproduced(y, basis, parsed.text)
+    kept = np.ascontiguousarray(X[:, list(basis.kept)])
+    return CrossDesign(parsed.text, parsed.model_columns, kept, y, names, basis, frame, spec)
+
+
+def _aliased(names: Sequence[str], formula: str, model_columns: Sequence[str], frame: pd.DataFrame) -> StatisticsError:
+    """The fault of columns that repeat others, with the pairs of levels that no row has."""
+    factors = [name for name in model_columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    empty = []
+    for first, second in combinations(factors, 2):
+        counts = pd.crosstab(frame[first], frame[second], dropna=False)
+        empty += [
+            f"{first} {a} with {second} {b}" for a in counts.index for b in counts.columns if not counts.loc[a, b]
+        ]
+    why = f"no outcome has {listed(empty)}" if empty else "a combination of the others"
+    return StatisticsError(
+        f"formula {formula!r}",
+        f"aliased column(s) {listed(names)}: {why}",
+        "columns that carry information of their own",
+        "Drop a term, or leave such columns out with drop_aliased=True",
+    )
 
 
 def sorted_frame(

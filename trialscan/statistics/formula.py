@@ -10,6 +10,7 @@ from formulaic.errors import FormulaicError
 from formulaic.transforms import TRANSFORMS
 
 from trialscan.errors import StatisticsError
+from trialscan.statistics.columns import require_columns
 
 FUNCTIONS = {"log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt}
 _MARKED = re.compile("⧛\x1b\\[1;31m(.*?)\x1b\\[0m⧚")
@@ -37,6 +38,8 @@ def parse_formula(text: str, data: pd.DataFrame) -> ParsedFormula:
         formula = Formula(text)
     except FormulaicError as error:
         raise _pointing(text, str(error)) from error
+    except SyntaxError as error:
+        raise _pointing_at_python(text, error) from error
     if not isinstance(formula, StructuredFormula) or not hasattr(formula, "lhs"):
         raise StatisticsError(f"formula {text!r}", "no outcome", "outcome ~ terms, as in 'volume ~ arm * day'")
     if not isinstance(formula.rhs, SimpleFormula) or not isinstance(formula.lhs, SimpleFormula):
@@ -48,7 +51,9 @@ def parse_formula(text: str, data: pd.DataFrame) -> ParsedFormula:
         )
     left, right = text.split("~", maxsplit=1)
     _refuse_unknown(text, formula, data)
-    return ParsedFormula(text, formula, _columns_in(left, data), _columns_in(right, data))
+    outcome, model = _columns_in(left, data), _columns_in(right, data)
+    require_columns(data, (*outcome, *model), f"formula {text!r}")
+    return ParsedFormula(text, formula, outcome, model)
 
 
 def _columns_in(text: str, data: pd.DataFrame) -> tuple[str, ...]:
@@ -67,6 +72,17 @@ def _refuse_unknown(text: str, formula: StructuredFormula, data: pd.DataFrame) -
                 f"no column named {name!r}",
                 f"one of {', '.join(map(str, data.columns))}",
             )
+
+
+def _pointing_at_python(text: str, error: SyntaxError) -> StatisticsError:
+    """A fault in the Python between braces or in a function's arguments."""
+    part = (error.text or "").strip()
+    column = text.find(part) + (error.offset or 1) if part and part in text else text.find("{") + 1
+    return StatisticsError(
+        f"formula {text!r}, column {max(column, 1)}",
+        f"{error.msg} in {part or text!r}",
+        "an expression such as {w + 1}",
+    )
 
 
 def _pointing(text: str, message: str) -> StatisticsError:

@@ -20,6 +20,20 @@ DF_METHODS = ("kenward-roger", "kenward-roger-linear", "satterthwaite", "residua
 
 
 @dataclass(frozen=True)
+class Method:
+    """How standard errors and degrees of freedom are had.
+
+    `name` is one of DF_METHODS or a sandwich's, `description` says it in words. `information` (observed or expected)
+    and `parameterisation` (of the covariance, where the method depends on it) are None where they do not matter.
+    """
+
+    name: str
+    description: str
+    information: Information | None = None
+    parameterisation: str | None = None
+
+
+@dataclass(frozen=True)
 class Sensitivity:
     """Φ, its derivatives and W, as above."""
 
@@ -72,8 +86,8 @@ class Inference(Protocol):
     """A covariance of the estimates, and the reference distribution of statistics made with it."""
 
     @property
-    def description(self) -> str:
-        """The method in words, for tables and records."""
+    def method(self) -> Method:
+        """What it is, for tables and records."""
 
     @property
     def vcov(self) -> Array:
@@ -90,7 +104,7 @@ class Inference(Protocol):
 class FixedDf:
     """The same degrees of freedom for everything: residual, or infinite for asymptotic inference."""
 
-    description: str
+    method: Method
     vcov: Array
     degrees: float
 
@@ -110,7 +124,7 @@ class Satterthwaite:
     Joint tests after Fai & Cornelius (1996).
     """
 
-    description: str
+    method: Method
     sensitivity: Sensitivity
 
     @property
@@ -134,7 +148,7 @@ class Satterthwaite:
 class KenwardRoger:
     """Adjusted covariance and scaled F of Kenward & Roger (1997), from `adjusted` (p, p) and the Φ behind it."""
 
-    description: str
+    method: Method
     sensitivity: Sensitivity
     adjusted: Array
 
@@ -192,15 +206,17 @@ def choose_inference(
     `adjust` gives Kenward–Roger's covariance on the working scale, differentiated in `parameters`.
     """
     if df == "asymptotic":
-        return FixedDf("asymptotic (normal) inference", fit.original(fit.vcov), np.inf)
+        return FixedDf(Method(df, "asymptotic (normal) inference"), fit.original(fit.vcov), np.inf)
     if df == "residual":
-        return FixedDf("residual degrees of freedom", fit.original(fit.vcov), fit.residual_df)
+        return FixedDf(Method(df, "residual degrees of freedom"), fit.original(fit.vcov), fit.residual_df)
     working = fit.sensitivity()
     found = Sensitivity(fit.original(working.vcov), fit.original(working.derivatives), working.W)
     if df == "satterthwaite":
-        return Satterthwaite(f"Satterthwaite degrees of freedom, {fit.kind} information", found)
+        words = f"Satterthwaite degrees of freedom, {fit.kind} information"
+        return Satterthwaite(Method(df, words, fit.kind), found)
     title = f"Kenward–Roger{' (linear)' if df.endswith('linear') else ''}, {parameters} parameters"
-    return KenwardRoger(f"{title}, {fit.kind} information", found, fit.original(adjust(working)))
+    method = Method(df, f"{title}, {fit.kind} information", fit.kind, parameters)
+    return KenwardRoger(method, found, fit.original(adjust(working)))
 
 
 def refuse_options(alpha: float, **options: tuple[object, tuple[object, ...]]) -> None:

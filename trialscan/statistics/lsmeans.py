@@ -36,6 +36,8 @@ def reference_grid(design: CrossDesign, by: str | Sequence[str], weights: Averag
     StatisticsError : a column that the model lacks; a number among `by` or a factor in `at`; an unknown weighting.
     """
     names = (by,) if isinstance(by, str) else tuple(by)
+    if not names:
+        raise StatisticsError("lsmeans", "no factor to give means by", "one or more of the formula's factors")
     if weights not in ("equal", "proportional"):
         raise StatisticsError(f"weights={weights!r}", "no such averaging", "'equal' or 'proportional'")
     frame = design.frame[list(design.model_columns)]

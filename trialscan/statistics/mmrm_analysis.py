@@ -48,6 +48,7 @@ def analyse_visits(
         visit_order=visits,
         covariance=plan.covariance,
         df=plan.df,
+        drop_aliased=True,
         alpha=plan.alpha,
     )
     if keep is not None:
@@ -70,7 +71,7 @@ def analyse_visits(
         "adjusted_means": coefficient_records(_flat(means)),
         "differences": coefficient_records(_flat(differences)),
     }
-    remarks = f"adjusted means {means.attrs['averaging']}; {result.inference.description}"
+    remarks = f"adjusted means {means.attrs['averaging']}; {result.inference.method.description}"
     return _rows(means, differences, data, changes, remarks), record, dict(arms.too_few)
 
 

@@ -11,16 +11,27 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 ALIAS_TOLERANCE = 1e-9
+ESTIMABLE_TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """X[:, kept] = Q R with Q'Q = I (n, r) and R (r, r) upper triangular; `aliased` are the columns left out."""
+    """X[:, kept] = Q R with Q'Q = I (n, r) and R (r, r) upper triangular; `aliased` are the columns left out.
+
+    X[:, aliased] = X[:, kept] `relations` (r, a).
+    """
 
     Q: Array
     R: Array
     kept: tuple[int, ...]
     aliased: tuple[int, ...]
+    relations: Array
+
+    def estimable(self, combinations: Array) -> NDArray[np.bool_]:
+        """Which combinations (c, p) of all coefficients lie in the row space of X (Searle 1971)."""
+        kept, aliased = combinations[:, list(self.kept)], combinations[:, list(self.aliased)]
+        away = np.max(np.abs(aliased - kept @ self.relations), axis=1, initial=0.0)
+        return np.asarray(away <= ESTIMABLE_TOLERANCE * np.max(np.abs(combinations), axis=1, initial=0.0))
 
 
 def orthogonalise(X: Array, tolerance: float = ALIAS_TOLERANCE) -> Orthogonal:
@@ -47,7 +58,11 @@ def orthogonalise(X: Array, tolerance: float = ALIAS_TOLERANCE) -> Orthogonal:
     rank = len(kept)
     Q = np.column_stack(columns) if columns else np.zeros((X.shape[0], 0))
     aliased = tuple(index for index in range(X.shape[1]) if index not in kept)
-    return Orthogonal(Q, R[:rank][:, kept], tuple(kept), aliased)
+    upper = R[:rank][:, kept]
+    relations: Array = np.zeros((rank, len(aliased)))
+    if aliased and rank:
+        relations[:] = np.linalg.solve(upper, R[:rank][:, list(aliased)])
+    return Orthogonal(Q, upper, tuple(kept), aliased, relations)
 
 
 def norm(values: Array) -> float:

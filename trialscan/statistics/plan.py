@@ -1,11 +1,13 @@
 """The statistical analysis plan: which parameters are compared, on which scale, against which arm."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics.covariance import STRUCTURES
+from trialscan.statistics.estimand_plan import Estimand, MissingDataPlan, estimand_from, missing_data_from
+from trialscan.statistics.further.plan import FurtherPlan, further_plan
 from trialscan.statistics.inference import DF_METHODS
 from trialscan.statistics.mmrm import FALLBACK
 from trialscan.study import AnalysisSettings, EndpointSettings
@@ -42,6 +44,10 @@ class AnalysisPlan:
     model : what the primary comparison is: the difference of slopes ("random_slope", with visit-wise differences by
         ANCOVA), or that of changes at the last visit by an MMRM ("mmrm", which gives all visit-wise differences).
     covariance : the MMRM's structures, the first that can be fitted. df : degrees of freedom of mixed models.
+    ancova : visits with an analysis of covariance; None takes all beside random slopes and none beside an MMRM.
+    further : responders, counts, times to an event, subgroups, and the adjustment of p values.
+    estimand : its attributes, and what is done with outcomes after an intercurrent event.
+    missing_data : sensitivity analyses of the primary endpoint with missing outcomes imputed.
     """
 
     endpoints: tuple[EndpointPlan, ...]
@@ -52,6 +58,10 @@ class AnalysisPlan:
     model: Model = "random_slope"
     covariance: tuple[str, ...] = FALLBACK
     df: str = DF_METHODS[0]
+    ancova: tuple[str, ...] | None = None
+    further: FurtherPlan = field(default_factory=FurtherPlan)
+    estimand: Estimand = field(default_factory=Estimand)
+    missing_data: MissingDataPlan = field(default_factory=MissingDataPlan)
 
     def __post_init__(self) -> None:
         """Refuse a plan that does not say one thing."""
@@ -78,6 +88,11 @@ class AnalysisPlan:
         return tuple(dict.fromkeys(name.upper() for name in self.covariates))
 
     @property
+    def table_columns(self) -> tuple[str, ...]:
+        """The same, and the columns of the subgroups."""
+        return tuple(dict.fromkeys((*self.columns, *(each.column for each in self.further.subgroups))))
+
+    @property
     def named_endpoints(self) -> dict[str, EndpointPlan]:
         """primary, secondary1, secondary2, … in that order."""
         secondary = [endpoint for endpoint in self.endpoints if not endpoint.primary]
@@ -98,4 +113,8 @@ def plan_from(endpoints: EndpointSettings, analysis: AnalysisSettings, codes: Ma
         model=analysis.model,
         covariance=analysis.covariance,
         df=analysis.df,
+        ancova=analysis.ancova,
+        further=further_plan(analysis, codes),
+        estimand=estimand_from(analysis.estimand),
+        missing_data=missing_data_from(analysis.missing_data),
     )

@@ -34,6 +34,7 @@ def fit_random_slope(
     df: str = "kenward-roger",
     reml: bool = True,
     information: Information | None = None,
+    drop_aliased: bool = False,
     alpha: float = 0.05,
 ) -> MixedModelResult:
     """Fit y = X b + u0 + u1 · time + e with an unstructured covariance G of (u0, u1) and residual variance s2.
@@ -50,6 +51,7 @@ def fit_random_slope(
     information : covariance of the covariance parameters from the "observed" (as SAS and lmerTest) or "expected"
         information (as pbkrtest). None takes the observed, or the expected where the covariance is singular, for there
         the observed one need not be positive definite.
+    drop_aliased : leave columns out that repeat others, as `fit_mmrm` does, instead of refusing them.
     alpha : intervals cover 1 − alpha.
 
     A covariance on the boundary (an intercept or slope variance of zero, a correlation of ±1) is a valid estimate and
@@ -60,8 +62,22 @@ def fit_random_slope(
     StatisticsError : faults of the table (see `build_design`); a model that the data cannot identify; an unknown `df`;
         a fit that did not converge.
     """
+    design = build_design(data, formula, patient=patient, time=time, drop_aliased=drop_aliased)
+    return fit_slope_design(design, patient=patient, time=time, df=df, reml=reml, information=information, alpha=alpha)
+
+
+def fit_slope_design(
+    design: Design,
+    *,
+    patient: str,
+    time: str,
+    df: str = "kenward-roger",
+    reml: bool = True,
+    information: Information | None = None,
+    alpha: float = 0.05,
+) -> MixedModelResult:
+    """`fit_random_slope` of a table that has been read already; `patient` and `time` name its columns in the result."""
     refuse_options(alpha, df=(df, DF_METHODS), information=(information, (None, "observed", "expected")))
-    design = build_design(data, formula, patient=patient, time=time)
     moments, scales = slope_moments(design)
     likelihood = SlopeLikelihood(moments, reml=reml)
     minimum = find_minimum(likelihood)

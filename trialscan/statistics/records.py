@@ -13,13 +13,18 @@ from trialscan.statistics.results import MixedModelResult
 
 def result_record(result: MixedModelResult) -> dict[str, Any]:
     """Everything a fitted mixed model reports."""
+    method = result.inference.method
     return {
         "formula": result.formula,
         "estimation": "REML" if result.reml else "ML",
-        "inference": result.inference.description,
+        "inference": method.description,
+        "df_method": method.name,
+        "information": method.information,
+        "parameterisation": method.parameterisation,
         "n_patients": result.n_patients,
         "n_observations": result.n_obs,
         "coefficients": coefficient_records(result.coefficients),
+        "aliased": list(result.design.aliased),
         "vcov": matrix(result.vcov),
         "covariance": plain(result.covariance.record()),
         "minus2loglik": number(result.minus2loglik),

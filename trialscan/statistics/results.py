@@ -108,7 +108,8 @@ class Convergence:
 class MixedModelResult:
     """A fitted linear mixed model; made by the fitting functions, which raise rather than return a failed fit.
 
-    `beta` (p,) follows `names`; `inference` holds its covariance and says how degrees of freedom were had.
+    `names` (p,) are all coefficients of the formula, `beta` (r,) and `inference`'s covariance (r, r) those of
+    `estimated_names`, which leave aliased columns out; `inference` says how degrees of freedom were had.
     `minus2loglik` is restricted when `reml`. `n_missing_outcome` rows of the table had no outcome and were left out.
     `time` is the column of times or visits.
     """
@@ -131,26 +132,34 @@ class MixedModelResult:
 
     @property
     def vcov(self) -> Array:
-        """Covariance (p, p) of the fixed effects, as the method of inference has it."""
+        """Covariance (r, r) of the fixed effects that were estimated, as the method of inference has it."""
         return self.inference.vcov
 
     @property
+    def estimated_names(self) -> tuple[str, ...]:
+        """The coefficients without those of aliased columns."""
+        return tuple(self.names[index] for index in self.design.basis.kept)
+
+    @property
     def coefficients(self) -> pd.DataFrame:
-        """A row each fixed effect: estimate, se, df, t, p, lower, upper."""
-        return self._table(np.eye(len(self.names)), self.names)
+        """A row each fixed effect: estimate, se, df, t, p, lower, upper; NaN for those of aliased columns."""
+        kept = self._estimates(np.eye(len(self.beta))).set_axis(list(self.estimated_names))
+        return kept.reindex(pd.Index(self.names, name="name"))
 
     def contrast(self, weights: ArrayLike | Mapping[str, float], name: str) -> pd.DataFrame:
         """One row, as in `coefficients`, for a linear combination of them, by position or by name."""
         return self.contrasts({name: weights})
 
     def contrasts(self, combinations: Mapping[str, ArrayLike | Mapping[str, float]]) -> pd.DataFrame:
-        """A row each named combination.
+        """A row each named combination; NaN where it is not estimable, which `attrs["not_estimable"]` lists.
 
         Raises
         ------
-        StatisticsError : a coefficient that the model lacks, or a vector of the wrong length.
+        StatisticsError : a coefficient that the model lacks, a vector of the wrong length, or nothing but zeros.
         """
         rows = [self._weights(name, weights) for name, weights in combinations.items()]
+        if empty := [name for name, row in zip(combinations, rows, strict=True) if not row.any()]:
+            raise StatisticsError(f"contrast {listed(empty)}", "every weight is zero", "a weight for some coefficient")
         return self._table(np.array(rows).reshape(-1, len(self.names)), tuple(combinations))
 
     def slopes(self, by: str) -> pd.DataFrame:
@@ -183,7 +192,9 @@ class MixedModelResult:
             default and SAS's, or "proportional" to the rows that have each.
         at : values of numeric covariates; those not named stand at their mean over the model's rows.
 
-        `attrs["averaging"]` says the same in words. Raises StatisticsError for an unknown or numeric `by`.
+        `attrs["averaging"]` says the same in words. A mean that is not estimable, because it rests on a combination of
+        levels without data, is NaN and listed in `attrs["not_estimable"]`. Raises StatisticsError for an unknown or
+        numeric `by`.
         """
         grid = reference_grid(self.design, by, weights, at or {})
         return self._grid_table(grid)
@@ -209,10 +220,17 @@ class MixedModelResult:
         """The F test that linear combinations are all zero.
 
         `combinations` are names of coefficients, a matrix (c, p), or named combinations as `contrasts` takes them.
-        Combinations that repeat others are left out. Raises StatisticsError for unknown coefficients, or where nothing
-        is left to test.
+        Combinations that repeat others are left out. Raises StatisticsError for unknown coefficients, for combinations
+        that are not estimable, or where nothing is left to test.
         """
         rows = self._combination_rows(combinations)
+        if not (known := self.design.basis.estimable(rows)).all():
+            raise StatisticsError(
+                "joint test",
+                f"{(~known).sum()} of {len(rows)} combinations are not estimable: {self._why_not()}",
+                "combinations that the data determine",
+            )
+        rows = rows[:, list(self.design.basis.kept)]
         kept = orthogonalise(rows.T).kept
         if not kept:
             raise StatisticsError("joint test", "no combination that is not zero", "one or more")
@@ -262,7 +280,22 @@ class MixedModelResult:
             weights[str(level)] = np.mean(at[1] - at[0], axis=0)
         return weights
 
+    def _why_not(self) -> str:
+        return f"aliased {listed(list(self.design.aliased))}"
+
     def _table(self, weights: Array, index: Sequence[str] | pd.Index) -> pd.DataFrame:
+        """Estimates of combinations (c, p) of all coefficients."""
+        labels = index if isinstance(index, pd.Index) else pd.Index(index, name="name")
+        known = self.design.basis.estimable(weights)
+        found = self._estimates(weights[known][:, list(self.design.basis.kept)])
+        values = np.full((len(labels), found.shape[1]), np.nan)
+        values[known] = found
+        table = pd.DataFrame(values, index=labels, columns=found.columns)
+        table.attrs["not_estimable"] = tuple(labels[~known])
+        return table
+
+    def _estimates(self, weights: Array) -> pd.DataFrame:
+        """Of combinations (c, r) of the coefficients that were estimated."""
         estimate = weights @ self.beta
         se = np.sqrt(np.einsum("ka,ab,kb->k", weights, self.vcov, weights))
         df = self.inference.df(weights)
@@ -277,6 +310,5 @@ class MixedModelResult:
                 "p": 2 * stats.t.sf(np.abs(t), df),
                 "lower": estimate - reach,
                 "upper": estimate + reach,
-            },
-            index=index if isinstance(index, pd.Index) else pd.Index(index, name="name"),
+            }
         )

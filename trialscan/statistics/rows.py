@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 RESULT_COLUMNS = ("analysis_id", "parameter", "visit", "arm", "comparator", "statistic", "value", "note")
 NOT_ESTIMABLE = "not_estimable"
+Analysis = tuple[list["ResultRow"], dict[str, Any], dict[str, str]]  # rows, record, arm → why it is left out
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The comparison of slopes: one random-intercept-and-slope model an endpoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +22,17 @@ DAYS = 28
 KIND = "random_slope"
 
 
+@dataclass(frozen=True)
+class SlopeRecords:
+    """Records of the modelled arms; `covariates` are those that vary, `terms` the same as a formula writes them."""
+
+    records: pd.DataFrame
+    arms: ModelledArms
+    covariates: tuple[str, ...]
+    terms: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+
 def analyse_slopes(
     data: EndpointData, plan: AnalysisPlan, keep: Callable[[pd.DataFrame], None] | None = None
 ) -> tuple[list[ResultRow], dict[str, Any], dict[str, str]]:
@@ -33,22 +45,17 @@ def analyse_slopes(
     ------
     StatisticsError : nothing can be compared, and why.
     """
-    records, left_out = with_covariates(data.records, plan.columns)
-    arms = _arms(records, data, plan)
-    unassigned = records["TRT01P"].isna()
-    if unassigned.any():
-        left_out["patients without an arm"] = counted(records["USUBJID"][unassigned])
-    modelled = arms.of(records)
-    covariates, constant = varying(modelled, plan.columns)
-    formula = " + ".join([f"{data.response('AVAL')} ~ TRT01P * ADY", *map(term, covariates)])
+    prepared = modelled_slopes(data, plan)
+    modelled, arms = prepared.records, prepared.arms
+    formula = " + ".join([f"{data.response('AVAL')} ~ TRT01P * ADY", *prepared.terms])
     result = fit_random_slope(modelled, formula, patient="USUBJID", time="ADY", df=plan.df, alpha=plan.alpha)
     rows = [*_slope_rows(result, data, modelled), *_difference_rows(result, data, arms)]
     if keep is not None:
         keep(residual_rows(result, modelled, f"{data.name}.{KIND}", data.code))
     record = {
         **_heading(data, plan, arms, modelled),
-        "covariates": list(covariates),
-        "left_out": {**data.left_out, **left_out, **constant},
+        "covariates": list(prepared.covariates),
+        "left_out": {**data.left_out, **prepared.left_out},
         **result_record(result),
         "implied_covariance": _implied_covariance(result, data, modelled),
         "slopes_per_day": coefficient_records(result.slopes("TRT01P")),
@@ -56,6 +63,23 @@ def analyse_slopes(
         "independent_check": check_random_slope(result).record(),
     }
     return rows, record, dict(arms.too_few)
+
+
+def modelled_slopes(data: EndpointData, plan: AnalysisPlan) -> SlopeRecords:
+    """All records of patients whose arm and covariates are known, in the arms that can be compared.
+
+    Raises
+    ------
+    StatisticsError : nothing can be compared, and why.
+    """
+    records, left_out = with_covariates(data.records, plan.columns)
+    arms = _arms(records, data, plan)
+    unassigned = records["TRT01P"].isna()
+    if unassigned.any():
+        left_out["patients without an arm"] = counted(records["USUBJID"][unassigned])
+    modelled = arms.of(records)
+    covariates, constant = varying(modelled, plan.columns)
+    return SlopeRecords(modelled, arms, covariates, tuple(map(term, covariates)), {**left_out, **constant})
 
 
 def _arms(records: pd.DataFrame, data: EndpointData, plan: AnalysisPlan) -> ModelledArms:
@@ -101,12 +125,12 @@ def _slope_rows(result: MixedModelResult, data: EndpointData, modelled: pd.DataF
         mine = _of(modelled, str(arm))
         sizes = {"n_patients": mine["USUBJID"].nunique(), "n_observations": len(mine)}
         values = {"slope_per_day": slope["estimate"], **_inference(slope)}
-        note = f"change of {data.response('value')} a day; {result.inference.description}"
+        note = f"change of {data.response('value')} a day; {result.inference.method.description}"
         where = {"analysis_id": f"{data.name}.{KIND}", "parameter": data.code, "arm": str(arm)}
         rows += statistics_rows(values=sizes, **where)
         rows += statistics_rows(values=values, note=note, **where)
         if data.endpoint.transform == "log1p":
-            note = f"percent change per {DAYS} days of {data.quantity}; {result.inference.description}"
+            note = f"percent change per {DAYS} days of {data.quantity}; {result.inference.method.description}"
             rows += statistics_rows(values=_percent(slope, "percent_change"), note=note, **where)
     return rows
 
@@ -116,7 +140,7 @@ def _difference_rows(result: MixedModelResult, data: EndpointData, arms: Modelle
     for arm, slope in result.slope_differences("TRT01P", arms.reference).iterrows():
         values = {"slope_difference_per_day": slope["estimate"], **_inference(slope)}
         change = f"difference from {arms.reference} in the change of {data.response('value')} a day"
-        note = f"{change}; {result.inference.description}"
+        note = f"{change}; {result.inference.method.description}"
         where = {
             "analysis_id": f"{data.name}.{KIND}",
             "parameter": data.code,
@@ -127,7 +151,7 @@ def _difference_rows(result: MixedModelResult, data: EndpointData, arms: Modelle
         if data.endpoint.transform == "log1p":
             note = (
                 f"percent by which the ratio per {DAYS} days of {data.quantity} differs from that in "
-                f"{arms.reference}; {result.inference.description}"
+                f"{arms.reference}; {result.inference.method.description}"
             )
             rows += statistics_rows(values=_percent(slope, "percent_difference"), note=note, **where)
     return rows

@@ -1,7 +1,7 @@
 """Contradictions inside a protocol, each with the path of the field that a reader should look at."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from trialscan.study.columns import KNOWN_COLUMNS
 
@@ -11,6 +11,20 @@ class Conflict(NamedTuple):
 
     path: tuple[str, ...]
     message: str
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class _OfColumn(Protocol):
+    @property
+    def column(self) -> str: ...
+
+
+NamedEntries = TypeVar("NamedEntries", bound="tuple[_Named, ...]")
+ColumnEntries = TypeVar("ColumnEntries", bound="tuple[_OfColumn, ...]")
 
 
 class ConflictError(ValueError):
@@ -53,6 +67,18 @@ def distinct_covariates(names: tuple[str, ...]) -> tuple[str, ...]:
             found.append(Conflict((str(index),), text))
     _raise_if_any(found)
     return names
+
+
+def distinct_names(entries: NamedEntries) -> NamedEntries:
+    """Accept analyses of which no two share a name; raises ConflictError."""
+    _raise_if_any(_repeated([entry.name for entry in entries], "name"))
+    return entries
+
+
+def distinct_columns(entries: ColumnEntries) -> ColumnEntries:
+    """Accept subgroups of different covariates; raises ConflictError."""
+    distinct_covariates(tuple(entry.column for entry in entries))
+    return entries
 
 
 def measure_conflicts(measures: Mapping[tuple[str, ...], str], class_names: Iterable[str]) -> Iterator[Conflict]:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from trialscan.study.conflicts import ConflictError
 from trialscan.study.faults import PlacedFault
 from trialscan.study.protocol import Protocol
-from trialscan.study.sections import Section
+from trialscan.study.section import Section
 from trialscan.study.yaml_source import FieldPath, YamlSource
 
 KEY_MARK = "[key]"
@@ -48,6 +48,7 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
     {
         r"^[A-Za-z0-9_-]+$": "letters, digits, - and _ only",
         r"^[a-z][a-z0-9_]*$": "small letters, digits and _ only, starting with a letter",
+        r"^(primary|secondary[1-9][0-9]*)$": "an endpoint: primary, secondary1, secondary2, …",
         r"^[0-9a-f]{64}$": "a sha256 digest: 64 characters 0-9 and a-f",
         r"^([a-z0-9_]+_(ml|percent)|lesion_count)$": "a measure such as burden_ml, burden_percent or lesion_count",
     }

@@ -15,6 +15,7 @@ from trialscan.study.columns import (
     STUDY_DAY,
 )
 from trialscan.study.entities import Patient, Study, Visit
+from trialscan.study.event_days import check_event_days
 from trialscan.study.faults import as_row_faults
 from trialscan.study.manifest_rows import Entry, read_entries
 from trialscan.study.protocol import Protocol
@@ -35,6 +36,7 @@ def load_study(manifest: Path, protocol: Protocol, arms: Path | None = None) -> 
     for entry in read_entries(table, manifest.parent):
         by_patient[entry.patient_id].append(entry)
     days = {patient_id: _study_days(table, entries, protocol) for patient_id, entries in by_patient.items()}
+    check_event_days(table, by_patient, protocol)
     stated = read_assignment(table)
     assigned, arms_table = read_arms(arms, stated, table.name) if arms is not None else ({}, None)
 
@@ -61,7 +63,7 @@ def _check_columns(table: Table, protocol: Protocol) -> None:
     lowered = {column.lower() for column in table.columns}
     if STUDY_DAY not in lowered and SCAN_DATE not in lowered:
         table.fault(1, STUDY_DAY, f"the column is missing, and so is {SCAN_DATE}; one of the two is needed")
-    for name in protocol.analysis.covariates:
+    for name in protocol.analysis.manifest_columns:
         if name not in table.columns:
             table.fault(1, name, "the column is missing; the protocol names it as a covariate")
     for column in _covariates(table):

@@ -6,44 +6,34 @@ Every default stands here once; `protocol.lock.yaml` writes them all out beside 
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from trialscan.study.conflicts import (
     Conflict,
     ConflictError,
+    distinct_columns,
     distinct_covariates,
     distinct_labels,
+    distinct_names,
     rising_pair,
     window_around_zero,
 )
+from trialscan.study.further_sections import (
+    CountSettings,
+    EventSettings,
+    MultiplicitySettings,
+    ResponderSettings,
+    SubgroupSettings,
+)
+from trialscan.study.missing_data import EstimandSettings, MissingDataSettings
+from trialscan.study.section import Measure, Name, Percent, Positive, Section, Text, Transform
 
-Positive = Annotated[float, Field(gt=0)]
-Percent = Annotated[float, Field(ge=0, le=100)]
 Label = Annotated[int, Field(ge=1, le=255)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
 ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-Text = Annotated[str, Field(min_length=1)]
 
 RESERVED_CLASS_NAMES = frozenset({"burden", "organ"})
-
-
-class Section(BaseModel):
-    """Frozen, closed to fields it does not know, and free of contradictions once constructed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
-
-    def conflicts(self) -> Iterator[Conflict]:
-        """Contradictions between fields that are each valid alone."""
-        return iter(())
-
-    @model_validator(mode="after")
-    def _refuse_conflicts(self) -> Self:
-        found = tuple(self.conflicts())
-        if found:
-            raise ConflictError(found)
-        return self
 
 
 class Modality(StrEnum):
@@ -199,8 +189,8 @@ class LesionSettings(Section):
 class Endpoint(Section):
     """A measure of scans.csv and the scale it is analysed on; log1p means log(1 + value in the measure's own unit)."""
 
-    measure: Annotated[str, Field(pattern=r"^([a-z0-9_]+_(ml|percent)|lesion_count)$")]
-    transform: Literal["log1p", "none"] = "log1p"
+    measure: Measure
+    transform: Transform = "log1p"
 
 
 class EndpointSettings(Section):
@@ -225,7 +215,8 @@ Covariance = Literal["us", "toeph", "toep", "ar1h", "ar1", "csh", "cs", "adh", "
 class AnalysisSettings(Section):
     """The statistical analysis plan; `reference_arm` null means the first arm in alphabetical order.
 
-    `covariance` is the MMRM's: the first structure that can be fitted is taken.
+    `covariance` is the MMRM's: the first structure that can be fitted is taken. `ancova` names the visits with an
+    analysis of covariance; null means all beside random slopes, and none beside an MMRM.
     """
 
     model: Literal["random_slope", "mmrm"] = "random_slope"
@@ -235,6 +226,26 @@ class AnalysisSettings(Section):
     reference_arm: Text | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     min_patients_per_arm: Annotated[int, Field(ge=2)] = 3
+    ancova: tuple[Name, ...] | None = None
+    responders: Annotated[tuple[ResponderSettings, ...], AfterValidator(distinct_names)] = ()
+    counts: Annotated[tuple[CountSettings, ...], AfterValidator(distinct_names)] = ()
+    events: Annotated[tuple[EventSettings, ...], AfterValidator(distinct_names)] = ()
+    subgroups: Annotated[tuple[SubgroupSettings, ...], AfterValidator(distinct_columns)] = ()
+    multiplicity: MultiplicitySettings = MultiplicitySettings()
+    estimand: EstimandSettings = EstimandSettings()
+    missing_data: MissingDataSettings = MissingDataSettings()
+
+    @property
+    def manifest_columns(self) -> tuple[str, ...]:
+        """The columns of the manifest that the analysis reads: covariates and subgroups."""
+        return tuple(dict.fromkeys((*self.covariates, *(subgroup.column for subgroup in self.subgroups))))
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """A column that is both a covariate and the day of an event."""
+        for index, event in enumerate(self.estimand.intercurrent_events):
+            if event.event_day is not None and event.event_day in self.manifest_columns:
+                where = ("estimand", "intercurrent_events", str(index), "event_day")
+                yield Conflict(where, f"{event.event_day!r} is a covariate too; a column means one thing")
 
 
 class ReportSettings(Section):

@@ -77,7 +77,7 @@ def test_times_to_progression_are_rs(reference, real_data):
         ours = plain.kaplan_meier.loc[(row["strata"].removeprefix("arm="), row["week"])]
         assert (ours["at_risk"], ours["events"]) == (row["n_risk"], row["n_event"])
         assert_allclose(ours[["survival", "lower", "upper"]], [row["surv"], row["lower"], row["upper"]], rtol=1e-6)
-    assert plain.medians.to_dict() == {"control": 36.0, "active": 48.0}
+    assert plain.medians["median"].to_dict() == {"control": 36.0, "active": 48.0}
 
 
 def test_new_lesions_are_rs(reference):
@@ -96,7 +96,10 @@ def test_new_lesions_are_rs(reference):
     assert_allclose(ours.minus2loglik, -2 * theirs["loglik"], rtol=1e-7)
     assert_allclose(ours.rate_ratios.loc["active", "estimate"], theirs["rate_ratio"][0], rtol=1e-4)
     assert ours.overdispersion_p < 0.01
-    assert ours.zeros_p > 0.05
+    assert ours.zero_inflation_p > 0.05
+    assert ours.zeros["observed"].sum() == (table["new"] == 0).sum()
+    assert "negative binomial" in ours.on_dispersion
+    assert "as many as the model expects" in ours.on_zeros
 
 
 def test_counts_without_dispersion_are_poisson_with_the_closed_form_rate_ratio():
@@ -110,8 +113,11 @@ def test_counts_without_dispersion_are_poisson_with_the_closed_form_rate_ratio()
     rates = sums["count"] / sums["time"]
     assert_allclose(ours.rate_ratios.loc["b", "estimate"], rates["b"] / rates["a"], rtol=1e-6)
     assert_allclose(ours.coefficients.loc["arm[T.b]", "se"], np.sqrt((1 / sums["count"]).sum()), rtol=1e-5)
-    inflated = table.assign(count=table["count"].where(np.arange(200) % 3 > 0, 0) * 4)
-    assert analyse_counts(inflated, patient="id", arm="arm", count="count", exposure="time").zeros[0] > 60
+    assert "the model is Poisson" in ours.on_dispersion
+    inflated = table.assign(count=(table["count"] + 6).where(np.arange(200) % 3 > 0, 0))
+    found = analyse_counts(inflated, patient="id", arm="arm", count="count", exposure="time")
+    assert found.zero_inflation_p < 0.001
+    assert "zero inflation" in found.on_zeros
 
 
 def test_adjusted_p_values_are_rs(reference):

@@ -12,27 +12,6 @@ from trialscan.statistics.imputation import STRATEGIES, reference_based
 from trialscan.statistics.imputation.conditional import impute
 from trialscan.statistics.imputation.strategies import Marginal, course
 
-FORMULA = "y ~ base * visit + arm * visit"
-COLUMNS = {"patient": "id", "visit": "visit", "arm": "arm", "reference": "ctl", "first_affected": "event"}
-
-
-def trial(seed: int = 1, patients: int = 36) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    S = 0.3 + 0.7 * np.eye(3)
-    rows = []
-    for number in range(patients):
-        arm, base = ("ctl", "act")[number % 2], rng.normal()
-        y = rng.multivariate_normal(np.arange(3) * (1.0 if arm == "ctl" else 0.2), S) + base
-        event = rng.choice([None, "V2", "V3"], p=[0.6, 0.2, 0.2])
-        for visit in range(3):
-            gone = event is not None and f"V{visit + 1}" >= event
-            rows.append((f"P{number:02d}", arm, base, f"V{visit + 1}", np.nan if gone else y[visit], event))
-    return pd.DataFrame(rows, columns=["id", "arm", "base", "visit", "y", "event"])
-
-
-def analyse(table: pd.DataFrame, **settings):
-    return reference_based(table, FORMULA, covariates=["base"], **(COLUMNS | settings))
-
 
 @pytest.fixture(scope="module")
 def rbmi(real_data):
@@ -43,7 +22,11 @@ def rbmi(real_data):
         data,
         "chg_log ~ base_log * visit + arm * visit",
         covariates=["base_log"],
-        **(COLUMNS | {"reference": "control"}),
+        patient="id",
+        visit="visit",
+        arm="arm",
+        reference="control",
+        first_affected="event",
     )
     theirs = {each["strategy"]: each for each in json.loads((folder / "lesion_rbmi.json").read_text())["results"]}
     return ours, theirs
@@ -95,7 +78,7 @@ def test_a_missing_value_becomes_its_regression_on_the_others():
     assert_allclose(impute(y, means, S), [[5.0, 7.5], [4.0, 7.0], [1.0, 2.0]])
 
 
-def test_nothing_missing_is_the_analysis_of_covariance():
+def test_nothing_missing_is_the_analysis_of_covariance(trial, analyse):
     table = trial()
     filled = table.assign(y=np.arange(len(table)) % 7 + table["base"], event=None)
     result = analyse(filled)
@@ -108,7 +91,7 @@ def test_nothing_missing_is_the_analysis_of_covariance():
     assert result.imputed.empty
 
 
-def test_row_order_changes_nothing_and_the_reference_arm_is_left_alone():
+def test_row_order_changes_nothing_and_the_reference_arm_is_left_alone(trial, analyse):
     table = trial()
     first, second = analyse(table), analyse(table.sample(frac=1, random_state=4))
     pd.testing.assert_frame_equal(first.differences, second.differences, rtol=1e-12)
@@ -127,8 +110,50 @@ def test_row_order_changes_nothing_and_the_reference_arm_is_left_alone():
         (lambda t: t, {"strategies": ["J2R"]}, "strategy J2R: not known"),
         (lambda t: t.assign(base=t["base"].where(t["id"] != "P03")), {}, "column 'base'"),
         (lambda t: t.drop(columns="event"), {}, "no column named 'event'"),
+        (lambda t: t, {"strategies": []}, "strategies: none"),
+        (lambda t: t, {"method": "bayes"}, "method: 'bayes'"),
+        (lambda t: t, {"method": "rubin", "imputations": 1}, "imputations: 1; expected two or more"),
     ],
 )
-def test_faults_are_named(change, settings, words):
+def test_faults_are_named(trial, analyse, change, settings, words):
     with pytest.raises(StatisticsError, match=words):
         analyse(change(trial()), **settings)
+
+
+def test_outcomes_after_an_event_are_kept_and_leave_the_imputation_model(trial, analyse):
+    """Under treatment policy an observed outcome counts; only MAR's model learns from it."""
+    table = trial()
+    leavers = list(table.loc[table["event"] == "V2", "id"].unique())[:3]
+    late = table["id"].isin(leavers) & (table["visit"] == "V3")
+    with_late = table.assign(y=table["y"].where(~late, 9.0))
+    kept, without = (analyse(each, strategies=["MAR", "JR"]) for each in (with_late, table))
+    assert len(kept.imputed) == len(without.imputed) - late.sum()
+    assert not any((who, "V3") in kept.imputed.index for who in table["id"][late])
+    others = [key for key in kept.imputed.index if key[0] not in set(table["id"][late])]
+    assert_allclose(kept.imputed.loc[others, "JR"], without.imputed.loc[others, "JR"], rtol=1e-9)
+    assert not np.allclose(kept.imputed.loc[others, "MAR"], without.imputed.loc[others, "MAR"])
+    assert (kept.n_refits, without.n_refits) == (72, 36)
+
+
+def test_the_first_covariance_that_can_be_fitted_is_taken(trial, analyse):
+    table = trial()
+    full = table.assign(y=table["base"] + np.random.default_rng(2).normal(size=len(table)), event=None)
+    skipped = np.where(full["id"].str[1:].astype(int) % 4 < 2, "V2", "V3")
+    never_together = full[["id", "arm", "base", "visit", "event"]].assign(y=full["y"].where(full["visit"] != skipped))
+    result = analyse(never_together, strategies=["MAR"], covariance=["us", "cs"])
+    assert result.covariance == "cs"
+    assert "V2 and V3" in result.fallback[0]
+    with pytest.raises(StatisticsError, match="V2 and V3"):
+        analyse(never_together, strategies=["MAR"])
+
+
+def test_covariates_may_be_names(trial, analyse):
+    table = trial()
+    sex = table["id"].str[1:].astype(int).map(lambda number: "FM"[number % 3 == 0])
+    site = table["id"].str[1:].astype(int).map(lambda number: f"{number % 3 == 0:d}")
+    by_name, by_number = (
+        analyse(table.assign(x=x), strategies=["MAR"], covariates=["base", "x"]).differences for x in (sex, site)
+    )
+    pd.testing.assert_frame_equal(by_name, by_number, rtol=1e-9)
+    with pytest.raises(StatisticsError, match="column 'x': missing for 1 patient"):
+        analyse(table.assign(x=sex.where(table["id"] != "P03")), strategies=["MAR"], covariates=["x"])

@@ -132,7 +132,7 @@ def test_sandwiches_grow_with_their_correction_and_match_by_hand(trial):
 def test_expected_information_differs_and_agrees_without_missing_visits(trial):
     observed, expected = fit(trial), fit(trial, information="expected")
     assert not np.allclose(observed.coefficients["df"], expected.coefficients["df"], rtol=1e-6)
-    assert "expected information" in expected.inference.description
+    assert "expected information" in expected.inference.method.description
     complete = simulated(missing=0)
     assert_allclose(
         fit(complete, information="expected").coefficients["df"], fit(complete).coefficients["df"], rtol=1e-7
@@ -194,6 +194,10 @@ def test_visits_are_ordered_as_declared(trial):
         (lambda t: t.assign(arm=t["arm"].where(t["id"] != "P02")), "column 'arm': missing in . of 1.. .*patient P02"),
         (lambda t: t.assign(y=np.nan), "no patient of any arm has an outcome"),
         (lambda t: t.drop(columns="y"), "no column named 'y'"),
+        (lambda t: t.assign(y=t["y"] * 1e200), "too large a value for patient P00, visit V1"),
+        (lambda t: t.assign(y=t["y"] + 0j), "column 'y': complex numbers"),
+        (lambda t: pd.concat([t, t[["y"]]], axis=1), "more than one column named 'y'"),
+        (lambda t: t[~((t["arm"] == "b") & (t["visit"] == "V3"))], "no outcome has arm b with visit V3"),
     ],
 )
 def test_faults_of_the_table_are_named(trial, change, words):
@@ -237,3 +241,47 @@ def test_lsmeans_say_what_they_average_over(trial):
         result.lsmeans("w")
     with pytest.raises(StatisticsError, match="reference 'c'"):
         result.lsmeans_differences("arm", reference="c")
+
+
+@pytest.fixture
+def lacking(trial):
+    """No outcome of arm b at the last visit."""
+    return trial[~((trial["arm"] == "b") & (trial["visit"] == "V4"))]
+
+
+def test_an_empty_cell_leaves_the_others_as_a_model_of_the_cells_has_them(lacking):
+    result = fit(lacking, drop_aliased=True)
+    cells = lacking.assign(cell=lacking["arm"] + lacking["visit"])
+    separate = fit(cells, "y ~ 0 + cell").coefficients
+    means = result.lsmeans(("arm", "visit"))
+    assert means.attrs["not_estimable"] == (("b", "V4"),)
+    assert means.loc[("b", "V4")].isna().all()
+    known = means.drop(index=[("b", "V4")])
+    assert [f"cell[{arm}{visit}]" for arm, visit in known.index] == list(separate.index)
+    assert_allclose(known, separate, rtol=1e-7)
+
+
+def test_what_an_empty_cell_leaves_open_is_told(lacking):
+    with pytest.raises(StatisticsError, match=r"aliased column\(s\) arm\[T.b\]:visit\[T.V4\]"):
+        fit(lacking)
+    result = fit(lacking, drop_aliased=True)
+    assert result.design.aliased == ("arm[T.b]:visit[T.V4]",)
+    assert result.coefficients.loc["arm[T.b]:visit[T.V4]"].isna().all()
+    assert len(result.estimated_names) == len(result.beta) == len(result.vcov) == 7
+    differences = result.lsmeans_differences("arm", "visit")
+    assert differences.attrs["not_estimable"] == (("b", "V4"),)
+    assert result.lsmeans("arm").attrs["not_estimable"] == ("b",)
+    with pytest.raises(StatisticsError, match="1 of 2 combinations are not estimable"):
+        result.joint_test(["arm[T.b]", "arm[T.b]:visit[T.V4]"])
+
+
+def test_a_covariate_that_repeats_the_arm_leaves_no_mean_of_an_arm(trial):
+    result = fit(trial.assign(site=trial["arm"].map({"a": "x", "b": "z"})), "y ~ arm + site + visit", drop_aliased=True)
+    assert result.lsmeans("arm")["estimate"].isna().all()
+    assert result.lsmeans("visit")["estimate"].notna().all()
+    assert result.lsmeans_differences("arm")["estimate"].isna().all()
+
+
+def test_a_contrast_without_weights_is_refused(trial):
+    with pytest.raises(StatisticsError, match="contrast nothing: every weight is zero"):
+        fit(trial).contrasts({"nothing": {}})

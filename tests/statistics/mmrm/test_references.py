@@ -1,60 +1,12 @@
 """The MMRM against R's mmrm and emmeans, and against SAS PROC MIXED, recorded at full precision."""
 
-import json
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from reference_fits import COLUMNS, OPTIONS, STRUCTURES, TIGHT, fit_like, reference_fit, table
 
-from trialscan.statistics import MixedModelResult, fit_mmrm
-
-STRUCTURES = ("us", "toeph", "toep", "ar1h", "ar1", "csh", "cs", "adh", "ad")
-TIGHT = 1e-5
-OPTIONS = {
-    "Asymptotic": {"df": "satterthwaite"},
-    "Kenward-Roger": {"df": "kenward-roger", "parameters": "log-cholesky"},
-    "Kenward-Roger-Linear": {"df": "kenward-roger-linear"},
-    "Empirical": {"sandwich": "CR0"},
-}
-FACTORS = {
-    "fev": {"SEX": ("Male", "Female"), "ARMCD": ("PBO", "TRT")},
-    "orthodont": {"Sex": ("Male", "Female"), "visit": ("8", "10", "12", "14")},
-}
-COLUMNS = {
-    "fev": {"patient": "USUBJID", "visit": "AVISIT", "arm": "ARMCD", "table": "fev_data.csv"},
-    "orthodont": {"patient": "Subject", "visit": "visit", "arm": "Sex", "table": "orthodont.csv"},
-}
-
-
-def table(folder: Path, name: str) -> pd.DataFrame:
-    data = pd.read_csv(folder / "statistics" / COLUMNS[name]["table"])
-    if name == "orthodont":
-        data["visit"] = data["age"].astype(str)
-    return data.assign(**{key: pd.Categorical(data[key], levels) for key, levels in FACTORS[name].items()})
-
-
-@cache
-def reference(folder: Path, name: str) -> dict:
-    return json.loads((folder / "statistics" / f"{name}_mmrm.json").read_text())
-
-
-def reference_fit(folder: Path, name: str, structure: str) -> dict:
-    return next(fit for fit in reference(folder, name)["fits"] if fit["structure"] == structure)
-
-
-def ours(folder: Path, name: str, structure: str, **options: object) -> MixedModelResult:
-    formula, columns = reference(folder, name)["fixed"], COLUMNS[name]
-    return fit_mmrm(
-        table(folder, name),
-        formula,
-        patient=columns["patient"],
-        visit=columns["visit"],
-        covariance=structure,
-        **options,
-    )
+from trialscan.statistics import fit_mmrm
 
 
 def tolerance(fit: dict) -> float:
@@ -71,7 +23,7 @@ each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("reml", [True, False])
 def test_likelihood_estimates_and_covariance(name, structure, reml, real_data):
     theirs = reference_fit(real_data, name, structure)["reml" if reml else "ml"]
-    result = ours(real_data, name, structure, reml=reml)
+    result = fit_like(real_data, name, structure, reml=reml)
     assert (result.n_obs, result.n_patients) == (theirs["n_obs"], theirs["n_subjects"])
     assert abs(result.minus2loglik - theirs["minus2loglik"]) < 1e-6
     loose = 1 if theirs["max_abs_grad"] < TIGHT else 50
@@ -92,7 +44,7 @@ def test_inference_lsmeans_contrasts_and_joint_tests(name, structure, method, re
         for each in candidates
         if each["vcov_method"] == method and each["df_method"] in ("Satterthwaite", "Kenward-Roger")
     )
-    result = ours(real_data, name, structure, **OPTIONS[method])
+    result = fit_like(real_data, name, structure, **OPTIONS[method])
     close = tolerance(fit)
 
     def agree(table: pd.DataFrame, rows: list[dict], keys: dict[str, str]) -> None:

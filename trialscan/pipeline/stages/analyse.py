@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from trialscan.pipeline.setting import Setting
-from trialscan.pipeline.stages.tabulate import endpoint_measures
+from trialscan.pipeline.stages.tabulate import analysed_measures
 from trialscan.pipeline.tables import parameters, write_table
 from trialscan.pipeline.tasks import Task
 from trialscan.statistics import AnalysisPlan, compare_arms, plan_from
@@ -18,7 +18,7 @@ VERSION = 2
 def analyse_task(setting: Setting) -> Task:
     """The task of the whole trial: the protocol's plan on the analysis table."""
     protocol = setting.protocol
-    codes = {parameter.measure: parameter.code for parameter in parameters(endpoint_measures(protocol))}
+    codes = {parameter.measure: parameter.code for parameter in parameters(analysed_measures(protocol))}
     plan = plan_from(protocol.endpoints, protocol.analysis, codes)
     return Task(
         kind="analyse",

@@ -16,9 +16,9 @@ from trialscan.pipeline.tables import (
     write_table,
 )
 from trialscan.pipeline.tasks import Task
-from trialscan.study import Patient, Protocol, Study
+from trialscan.study import NEW_LESION_COUNT, Patient, Protocol, Study
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def tabulate_task(setting: Setting) -> Task:
     study = setting.study
     sources = AnalysisSources(
         study_id=setting.protocol.study.id,
-        measured=parameters(endpoint_measures(setting.protocol)),
+        measured=parameters(analysed_measures(setting.protocol)),
         arm_of={patient.patient_id: study.arms.of(patient.patient_id) for patient in study.patients},
         visit_number=_visit_numbers(setting),
         covariates=_covariates(study),
@@ -56,9 +56,15 @@ def tabulate_task(setting: Setting) -> Task:
     )
 
 
-def endpoint_measures(protocol: Protocol) -> list[str]:
-    """Measures of the protocol's endpoints, the primary one first."""
-    return [endpoint.measure for endpoint in (protocol.endpoints.primary, *protocol.endpoints.secondary)]
+def analysed_measures(protocol: Protocol) -> list[str]:
+    """Measures of the protocol's endpoints, the primary one first, and of its further analyses."""
+    endpoints, plan = protocol.endpoints, protocol.analysis
+    return [
+        *(endpoint.measure for endpoint in (endpoints.primary, *endpoints.secondary)),
+        *(responder.measure for responder in plan.responders),
+        *(count.measure for count in plan.counts),
+        *(event.measure for event in plan.events),
+    ]
 
 
 def _visit_numbers(setting: Setting) -> dict[str, int]:
@@ -90,7 +96,7 @@ def tabulate(run: Path, arguments: TableArguments, failures: Mapping[str, str]) 
             scans += [_failed_row(patient, number, failure) for number in range(len(patient.visits))]
             continue
         history = read_json(run / "patients" / patient.patient_id / "history.json")
-        scans += history["scans"]
+        scans += _with_new_lesions(history)
         lesions += history["lesions"]
     table = scans_table(scans, arguments.class_names)
     written = [
@@ -99,6 +105,12 @@ def tabulate(run: Path, arguments: TableArguments, failures: Mapping[str, str]) 
         *write_table(analysis_table(table, arguments.sources), run / "tables" / "analysis"),
     ]
     return [path.relative_to(run).as_posix() for path in written]
+
+
+def _with_new_lesions(history: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The patient's scans with the lesions that are new at each; None at the first, and where none could be linked."""
+    new = {row["visit"]: row["new_count"] for row in history["trajectory"]}
+    return [{**scan, NEW_LESION_COUNT: new[scan["visit"]]} for scan in history["scans"]]
 
 
 def _failed_row(patient: Patient, number: int, failure: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ matrix is linear in them (us, cs, toep). Kenward–Roger's adjustment depends on
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -71,11 +72,8 @@ class Unstructured:
 
     def derivatives(self, phi: Array, m: int) -> Derivatives:
         """Linear."""
-        rows, columns = np.tril_indices(m)
-        basis = np.zeros((len(rows), m, m))
-        basis[np.arange(len(rows)), rows, columns] = 1.0
-        basis[np.arange(len(rows)), columns, rows] = 1.0
-        return Derivatives(np.asarray(np.tensordot(phi, basis, axes=1)), basis, np.zeros((len(phi), *basis.shape)))
+        basis, zero = _triangle(m)
+        return Derivatives(np.asarray(np.tensordot(phi, basis, axes=1)), basis, zero)
 
 
 @dataclass(frozen=True)
@@ -169,6 +167,19 @@ class Heterogeneous:
         second[m:, :m] = second[:m, m:].transpose(1, 0, 2, 3)
         second[m:, m:] = scale * d2R
         return Derivatives(np.asarray(S), np.concatenate([share * S, scale * dR]), second)
+
+
+@cache
+def _triangle(m: int) -> tuple[Array, Array]:
+    """The derivatives of a symmetric matrix in its lower triangle, (k, m, m), and second ones, all zero; read-only."""
+    rows, columns = np.tril_indices(m)
+    basis = np.zeros((len(rows), m, m))
+    basis[np.arange(len(rows)), rows, columns] = 1.0
+    basis[np.arange(len(rows)), columns, rows] = 1.0
+    zero = np.zeros((len(rows), *basis.shape))
+    for array in (basis, zero):
+        array.setflags(write=False)
+    return basis, zero
 
 
 STRUCTURES: dict[str, Structure] = {

@@ -12,7 +12,8 @@ from statsmodels.discrete.discrete_model import CountResults, NegativeBinomial, 
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, HessianInversionWarning
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics.further.table import arm_table, wald_table
+from trialscan.statistics.further.table import ArmTable, arm_table, ratios, wald_table
+from trialscan.statistics.further.zeros import zero_inflation
 
 Array = NDArray[np.float64]
 
@@ -24,8 +25,9 @@ class CountAnalysis:
     model: "negative binomial" or "Poisson" (taken where the data show no over-dispersion). coefficients: log rates.
     rate_ratios: a row each other arm: estimate, lower, upper, p. dispersion: the negative binomial's alpha (variance =
     mean + alpha mean²), 0 for Poisson. overdispersion_p: score test of alpha = 0 in the Poisson fit, one-sided (Dean
-    1992); below the level of the intervals the model is negative binomial. zeros: observed and expected patients
-    without a count. zeros_p: chance of at least so many zeros under the model (Poisson-binomial, normal approximation).
+    1992); below the level of the intervals the model is negative binomial. zeros: a row an arm, observed and expected
+    patients without a count. zero_inflation_chi2, _p: score test that the model has the right number of them (van den
+    Broek 1995 for Poisson, the same for the negative binomial). on_dispersion, on_zeros: what was found, in words.
     """
 
     model: str
@@ -33,9 +35,29 @@ class CountAnalysis:
     rate_ratios: pd.DataFrame
     dispersion: float
     overdispersion_p: float
-    zeros: tuple[int, float]
-    zeros_p: float
+    zeros: pd.DataFrame
+    zero_inflation_chi2: float
+    zero_inflation_p: float
     minus2loglik: float
+    alpha: float
+
+    @property
+    def on_dispersion(self) -> str:
+        """What the check of dispersion found."""
+        test = f"over-dispersion in the Poisson fit: score test p = {self.overdispersion_p:.3g}, one-sided"
+        if self.model == "Poisson":
+            return f"{test}; not shown at {self.alpha:g}, so the model is Poisson"
+        return f"{test}; so the model is negative binomial, variance = mean + {self.dispersion:.3g} mean²"
+
+    @property
+    def on_zeros(self) -> str:
+        """What the check of zeros found."""
+        observed, expected = self.zeros["observed"].sum(), self.zeros["expected"].sum()
+        found = "as many as the model expects"
+        if self.zero_inflation_p < self.alpha:
+            kind = "more (zero inflation)" if observed > expected else "fewer (zero deflation)"
+            found = f"{kind} than the model expects; read the rates with caution"
+        return f"{observed} patients without a count, {expected:.1f} expected: {found}, p = {self.zero_inflation_p:.3g}"
 
 
 def analyse_counts(
@@ -59,6 +81,33 @@ def analyse_counts(
     table = arm_table(
         data, patient=patient, arm=arm, reference=reference, covariates=covariates, numbers=[count, exposure]
     )
+    _refuse_impossible(table, count, exposure)
+    y, time = table.columns[count], table.columns[exposure]
+    fit, dispersion = _fitted(Poisson(y, table.X, exposure=time), None), 0.0
+    rate = time * np.exp(table.X @ np.asarray(fit.params))
+    overdispersion_p = float(stats.norm.sf(np.sum((y - rate) ** 2 - y) / np.sqrt(2 * np.sum(rate**2))))
+    if overdispersion_p < alpha:
+        fit = _fitted(NegativeBinomial(y, table.X, exposure=time), np.append(np.asarray(fit.params), 0.5))
+        dispersion = float(fit.params[-1])
+    beta, se = (np.asarray(each)[: len(table.names)] for each in (fit.params, fit.bse))
+    coefficients = wald_table(table.names, beta, se, alpha)
+    zeros = zero_inflation(y, table.X, time * np.exp(table.X @ beta), dispersion)
+    by_arm = pd.DataFrame({"observed": zeros.observed, "expected": zeros.expected}).groupby(table.arm).sum()
+    return CountAnalysis(
+        model="negative binomial" if dispersion else "Poisson",
+        coefficients=coefficients,
+        rate_ratios=ratios(coefficients, table),
+        dispersion=dispersion,
+        overdispersion_p=overdispersion_p,
+        zeros=by_arm.set_axis(pd.Index(table.arms, name="arm")),
+        zero_inflation_chi2=zeros.chi2,
+        zero_inflation_p=zeros.p,
+        minus2loglik=-2 * float(fit.llf),
+        alpha=alpha,
+    )
+
+
+def _refuse_impossible(table: ArmTable, count: str, exposure: str) -> None:
     y, time = table.columns[count], table.columns[exposure]
     for name, wrong, expected in (
         (count, (y < 0) | (y != np.round(y)), "whole numbers from 0 on"),
@@ -69,33 +118,6 @@ def analyse_counts(
             raise StatisticsError(f"column {name!r}", f"patient {who} has {table.columns[name][wrong][0]:g}", expected)
     if not y.any():
         raise StatisticsError(f"column {count!r}", "no event in any patient", "some events")
-    poisson = _fitted(Poisson(y, table.X, exposure=time), None)
-    rate = time * np.exp(table.X @ np.asarray(poisson.params))
-    overdispersion_p = float(stats.norm.sf(np.sum((y - rate) ** 2 - y) / np.sqrt(2 * np.sum(rate**2))))
-    dispersed = overdispersion_p < alpha
-    fit, dispersion = poisson, 0.0
-    if dispersed:
-        start = np.append(np.asarray(poisson.params), 0.5)
-        fit = _fitted(NegativeBinomial(y, table.X, exposure=time), start)
-        dispersion = float(fit.params[-1])
-    p = len(table.names)
-    coefficients = wald_table(table.names, np.asarray(fit.params)[:p], np.asarray(fit.bse)[:p], alpha)
-    chosen = coefficients.loc[list(table.comparisons), ["estimate", "lower", "upper"]]
-    ratios = chosen.apply(np.exp).assign(p=coefficients.loc[list(table.comparisons), "p"])
-    mean = time * np.exp(table.X @ np.asarray(fit.params)[:p])
-    none = np.exp(-mean) if not dispersed else (1 + dispersion * mean) ** (-1 / dispersion)
-    observed, awaited = int(np.sum(y == 0)), float(np.sum(none))
-    spread = float(np.sqrt(np.sum(none * (1 - none))))
-    return CountAnalysis(
-        model="negative binomial" if dispersed else "Poisson",
-        coefficients=coefficients,
-        rate_ratios=ratios.set_axis(pd.Index(table.comparisons.values(), name="arm")),
-        dispersion=dispersion,
-        overdispersion_p=overdispersion_p,
-        zeros=(observed, awaited),
-        zeros_p=float(stats.norm.sf((observed - 0.5 - awaited) / spread)) if spread > 0 else 1.0,
-        minus2loglik=-2 * float(fit.llf),
-    )
 
 
 def _fitted(model: Poisson | NegativeBinomial, start: Array | None) -> CountResults:

@@ -37,16 +37,23 @@ def fixed_sequence(p: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(p, map(float, np.maximum.accumulate(list(p.values()) or [0.0])), strict=False))
 
 
-def gatekeep(families: Sequence[Mapping[str, float]], method: str = "holm") -> dict[str, float]:
+def gatekeep(families: Sequence[Mapping[str, float]], method: str | Sequence[str] = "holm") -> dict[str, float]:
     """Serial gatekeeping: a family is tested when all hypotheses of the one before are rejected.
 
-    Families come in order of importance; within each `adjust_p` by `method`. An adjusted p value is at least the
-    largest of the family before (Westfall & Krishen 2001).
+    Families come in order of importance; within each `adjust_p` by `method`, one for all or one a family. An adjusted
+    p value is at least the largest of the families before (Westfall & Krishen 2001; Dmitrienko & Tamhane 2007).
+
+    Raises
+    ------
+    StatisticsError : a hypothesis in two families; another number of methods than of families; see `adjust_p`.
     """
+    methods = [method] * len(families) if isinstance(method, str) else list(method)
+    if len(methods) != len(families):
+        raise StatisticsError("families", f"{len(methods)} method(s) for {len(families)}", "one for each")
     out: dict[str, float] = {}
     least = 0.0
-    for family in families:
-        adjusted = {name: max(value, least) for name, value in adjust_p(family, method).items()}
+    for family, within in zip(families, methods, strict=True):
+        adjusted = {name: max(value, least) for name, value in adjust_p(family, within).items()}
         if repeated := sorted(set(adjusted) & set(out)):
             raise StatisticsError("families", f"{repeated[0]!r} in more than one", "each hypothesis in one family")
         out |= adjusted

@@ -9,9 +9,10 @@ import pandas as pd
 from lifelines import CoxPHFitter, KaplanMeierFitter
 from lifelines.exceptions import ConvergenceError, ConvergenceWarning
 from lifelines.statistics import multivariate_logrank_test
+from lifelines.utils import median_survival_times
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics.further.table import arm_table, wald_table
+from trialscan.statistics.further.table import arm_table, ratios, wald_table
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,13 @@ class EventAnalysis:
     """What a time-to-event analysis found.
 
     kaplan_meier: a row an arm and time with events: at_risk, events, survival, lower, upper (log(−log) intervals).
-    medians: median time by arm, infinite where it is not reached. logrank: chi-square, degrees of freedom, p.
+    medians: a row an arm, the median time with lower and upper, infinite where the curve or its interval does not reach
+    one half. logrank: chi-square, degrees of freedom, p.
     coefficients: Cox regression, log hazards, ties by Efron's method. hazard_ratios: a row each other arm.
     """
 
     kaplan_meier: pd.DataFrame
-    medians: pd.Series
+    medians: pd.DataFrame
     logrank: tuple[float, int, float]
     coefficients: pd.DataFrame
     hazard_ratios: pd.DataFrame
@@ -62,18 +64,22 @@ def analyse_events(
         mine = table.arm == index
         fitter = KaplanMeierFitter(alpha=alpha).fit(times[mine], events[mine])
         curves.append(_curve(fitter, name))
-        medians[name] = float(fitter.median_survival_time_)
+        medians[name] = _median(fitter)
     test = multivariate_logrank_test(times, table.arm, events)
     coefficients = _cox(table.X[:, 1:], table.names[1:], times, events, alpha)
-    chosen = coefficients.loc[list(table.comparisons)]
-    ratios = chosen[["estimate", "lower", "upper"]].apply(np.exp).assign(p=chosen["p"])
     return EventAnalysis(
         kaplan_meier=pd.concat(curves),
-        medians=pd.Series(medians, name="median").rename_axis("arm"),
+        medians=pd.DataFrame.from_dict(medians, orient="index").rename_axis("arm"),
         logrank=(float(test.test_statistic), len(table.arms) - 1, float(test.p_value)),
         coefficients=coefficients,
-        hazard_ratios=ratios.set_axis(pd.Index(table.comparisons.values(), name="arm")),
+        hazard_ratios=ratios(coefficients, table),
     )
+
+
+def _median(fitter: KaplanMeierFitter) -> dict[str, float]:
+    """Median and its interval (Brookmeyer & Crowley 1982)."""
+    limits = median_survival_times(fitter.confidence_interval_survival_function_).to_numpy(np.float64)[0]
+    return {"median": float(fitter.median_survival_time_), "lower": float(limits[0]), "upper": float(limits[1])}
 
 
 def _curve(fitter: KaplanMeierFitter, arm: str) -> pd.DataFrame:

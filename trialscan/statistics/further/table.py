@@ -79,13 +79,12 @@ def arm_table(
     arms = (first, *(name for name in found if name != first))
     codes = np.array([arms.index(name) for name in table[arm]], dtype=np.intp)
     columns = [np.ones(len(table)), *((codes == index).astype(float) for index in range(1, len(arms)))]
-    names = ("Intercept", *(f"{arm}[T.{name}]" for name in arms[1:]), *covariates)
     return ArmTable(
         patients=tuple(table[patient]),
         arms=arms,
         arm=codes,
         X=np.column_stack([*columns, *(values[name] for name in covariates)]),
-        names=names,
+        names=("Intercept", *(f"{arm}[T.{name}]" for name in arms[1:]), *covariates),
         columns={name: values[name] for name in numbers},
     )
 
@@ -105,3 +104,10 @@ def wald_table(names: Sequence[str], estimate: Array, se: Array, alpha: float) -
         },
         index=pd.Index(names, name="name"),
     )
+
+
+def ratios(coefficients: pd.DataFrame, table: ArmTable) -> pd.DataFrame:
+    """A row each other arm: coefficient and interval of a `wald_table` of logs as ratios to the reference, and p."""
+    chosen = coefficients.loc[list(table.comparisons)]
+    back = chosen[["estimate", "lower", "upper"]].apply(np.exp).assign(p=chosen["p"])
+    return back.set_axis(pd.Index(table.comparisons.values(), name="arm"))

@@ -44,6 +44,23 @@ class VisitDesign(CrossDesign):
     weights: Array
     n_missing_outcome: int
 
+    def refilled(self, X: Array, y: Array, frame: pd.DataFrame) -> "VisitDesign":
+        """The design of other values in the same rows; arguments and errors as in `refilled_fields`."""
+        fields = self.refilled_fields(X, y, frame)
+        present = ~np.isnan(y)
+        seen, codes = np.unique(self.patient_of_row[present], return_inverse=True)
+        return VisitDesign(
+            **fields,
+            patients=tuple(self.patients[index] for index in seen),
+            patient_of_row=codes,
+            visits=self.visits,
+            visit_of_row=self.visit_of_row[present],
+            groups=self.groups,
+            group_of_patient=self.group_of_patient[seen],
+            weights=self.weights[present],
+            n_missing_outcome=int((~present).sum()),
+        )
+
 
 def build_visit_design(
     data: pd.DataFrame,
@@ -54,6 +71,7 @@ def build_visit_design(
     visit_order: Sequence[str] | None = None,
     weights: str | None = None,
     group: str | None = None,
+    drop_aliased: bool = False,
 ) -> VisitDesign:
     """Read the table for an MMRM.
 
@@ -66,6 +84,7 @@ def build_visit_design(
     visit_order : the visits in time order. None takes the order of a pandas categorical, of numbers, or of names that
         differ in one number only, such as V1, V2, V10.
     weights : a column of positive weights. group : a column, constant within a patient, with a covariance each.
+    drop_aliased : as `build_design`.
 
     Raises
     ------
@@ -76,7 +95,7 @@ def build_visit_design(
     order = declared_order(data[visit], visit, visit_order)
     coded = _coded(data, visit, order, weights=weights, group=group)
     extra = tuple(name for name in (_WEIGHT, _GROUP) if name in coded)
-    parsed = parse_formula(formula, coded)
+    parsed = parse_formula(formula, data)
     sorted_rows = sorted_frame(coded, parsed, patient, (_VISIT,), keep=(visit, _NAME, *extra))
     _refuse_visits_without_outcome(sorted_rows, parsed.outcome_columns, order)
     refuse_duplicates(_labels(sorted_rows, patient), "patient and visit")
@@ -86,7 +105,7 @@ def build_visit_design(
     patients, first, codes = np.unique(frame[patient].to_numpy(dtype=str), return_index=True, return_inverse=True)
     if len(patients) < 2:
         raise StatisticsError("data", f"{len(patients)} patient with an outcome", "at least 2 patients")
-    cross = cross_design(parsed, frame, labels)
+    cross = cross_design(parsed, frame, labels, drop_aliased=drop_aliased)
     groups, group_of_patient = _groups(frame, group, codes, first)
     return VisitDesign(
         **vars(cross),

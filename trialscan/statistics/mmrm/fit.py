@@ -48,6 +48,7 @@ def fit_mmrm(
     information: Information = "observed",
     parameters: Parameters = "natural",
     sandwich: Sandwich | None = None,
+    drop_aliased: bool = False,
     alpha: float = 0.05,
 ) -> MixedModelResult:
     """Fit y = X b + e, e ~ N(0, S) within a patient, S of a declared structure over the visits.
@@ -66,6 +67,9 @@ def fit_mmrm(
     information : covariance of the covariance parameters from the observed (as SAS and mmrm) or expected information.
     parameters : in which Kenward–Roger differentiates: "natural" (as SAS) or "log-cholesky" (as R's mmrm).
     sandwich : CR0, CR2 or CR3 by patient; standard errors and degrees of freedom are then the sandwich's, not `df`'s.
+    drop_aliased : leave columns out that repeat others, such as the interaction of an arm and a visit without any
+        outcome, as R does; what then cannot be estimated is NaN and named in `attrs["not_estimable"]`. Else they are
+        refused.
     alpha : intervals cover 1 − alpha.
 
     Raises
@@ -73,6 +77,44 @@ def fit_mmrm(
     StatisticsError : faults of the table (see `build_visit_design`); an option that is not offered; a covariance that
         the data do not identify (naming the visits); a fit that did not converge.
     """
+    design = build_visit_design(
+        data,
+        formula,
+        patient=patient,
+        visit=visit,
+        visit_order=visit_order,
+        weights=weights,
+        group=group,
+        drop_aliased=drop_aliased,
+    )
+    return fit_visit_design(
+        design,
+        patient=patient,
+        visit=visit,
+        covariance=covariance,
+        df=df,
+        reml=reml,
+        information=information,
+        parameters=parameters,
+        sandwich=sandwich,
+        alpha=alpha,
+    )
+
+
+def fit_visit_design(
+    design: VisitDesign,
+    *,
+    patient: str,
+    visit: str,
+    covariance: str | Sequence[str] = "us",
+    df: str = "kenward-roger",
+    reml: bool = True,
+    information: Information = "observed",
+    parameters: Parameters = "natural",
+    sandwich: Sandwich | None = None,
+    alpha: float = 0.05,
+) -> MixedModelResult:
+    """`fit_mmrm` of a table that has been read already; `patient` and `visit` name its columns in the result."""
     refuse_options(
         alpha,
         df=(df, DF_METHODS),
@@ -81,9 +123,6 @@ def fit_mmrm(
         sandwich=(sandwich, (None, *NAMES)),
     )
     structures = _structures(covariance)
-    design = build_visit_design(
-        data, formula, patient=patient, visit=visit, visit_order=visit_order, weights=weights, group=group
-    )
     with threadpool_limits(limits=1, user_api="blas"):
         found = _first_that_fits(structures, design, reml=reml)
         if sandwich is not None:

@@ -75,7 +75,7 @@ class MmrmLikelihood:
             return outside
         total, log_det = np.zeros((p + 1, p + 1)), 0.0
         for group, derivatives in enumerate(self.covariances(phi)):
-            if not np.isfinite(derivatives.S).all() or np.linalg.eigvalsh(derivatives.S)[0] <= 0:
+            if not _is_positive_definite(derivatives.S):
                 return outside
             for products, counts, inverse in self._blocks(group, derivatives.S):
                 total += np.tensordot(inverse, products, axes=3)
@@ -92,9 +92,9 @@ class MmrmLikelihood:
             value += float(log_det_x) - p * np.log(2 * np.pi)
         return Solution(value, beta, vcov)
 
-    def __call__(self, phi: Array) -> Evaluation:
-        """Everything at phi, which must lie inside."""
-        solution, p = self.solve(phi), self.moments.n_fixed
+    def __call__(self, phi: Array, solved: Solution | None = None) -> Evaluation:
+        """Everything at phi, which must lie inside; `solved` is what `solve` gave there, where it is known already."""
+        solution, p = solved or self.solve(phi), self.moments.n_fixed
         vcov = solution.vcov
         residual = np.append(-solution.beta, 1.0)
         Z = np.outer(residual, residual)
@@ -192,6 +192,15 @@ class _Block:
     at_residual: Array
     at_fixed: Array
     moved: Array
+
+
+def _is_positive_definite(S: Array) -> bool:
+    """Whether all correlation matrices within S can be inverted; eigenvalues at rounding error count as zero."""
+    variances = np.diag(S)
+    if not np.isfinite(S).all() or np.min(variances) <= 0:
+        return False
+    sd = np.sqrt(variances)
+    return bool(np.linalg.eigvalsh(S / sd / sd[:, None])[0] > len(S) * np.finfo(np.float64).eps)
 
 
 def _twice(first: Array, inverse: Array, around: Array) -> Array:

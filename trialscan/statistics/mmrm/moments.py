@@ -64,6 +64,20 @@ class Patterns:
             patients=np.delete(self.patients, place),
         )
 
+    def resampled(self, times: NDArray[np.intp]) -> "Patterns":
+        """Every patient as often as `times` (all patients of the study,) says, patterns left without any included."""
+        rows, patients = [], []
+        ends = np.cumsum(self.counts).astype(np.intp)
+        for index, end in enumerate(ends):
+            members = self.patients[end - int(self.counts[index]) : end]
+            again = np.repeat(np.arange(len(members)), times[members])
+            wide = self.rows[self.first[index] : self.first[index + 1]].reshape(len(members), -1)
+            rows.append(wide[again].reshape(-1, self.rows.shape[1]))
+            patients.append(members[again])
+        first = np.concatenate([[0], np.cumsum([len(part) for part in rows])]).astype(np.intp)
+        counts = np.array([len(part) for part in patients], dtype=np.float64)
+        return Patterns(self.observed, counts, np.concatenate(rows), first, np.concatenate(patients))
+
     @property
     def n_visits(self) -> int:
         """m, the visits of the study."""
@@ -97,6 +111,11 @@ class Moments:
         groups = tuple(group.without(patient) if np.any(group.patients == patient) else group for group in self.groups)
         left = sum(len(group.rows) for group in groups)
         return Moments(groups, left, self.n_fixed)
+
+    def resampled(self, times: NDArray[np.intp]) -> "Moments":
+        """The same study, on the same working scale, every patient as often as `times` says."""
+        groups = tuple(group.resampled(times) for group in self.groups)
+        return Moments(groups, sum(len(group.rows) for group in groups), self.n_fixed)
 
     def chunks(self, group: int) -> Iterator[tuple[slice, Array]]:
         """Slices of a group's patterns with their products."""

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trialscan.statistics.inference import JointTest, joint_of
+from trialscan.statistics.inference import JointTest, Method, joint_of
 from trialscan.statistics.mmrm.likelihood import MmrmLikelihood
 from trialscan.statistics.mmrm.moments import Scale
 from trialscan.statistics.mmrm.search import Minimum
@@ -33,7 +33,7 @@ class SandwichInference:
     `whitened` holds X̃_i alike.
     """
 
-    description: str
+    method: Method
     vcov: Array
     bread: Array
     corrected: Array
@@ -86,7 +86,7 @@ def sandwich_inference(likelihood: MmrmLikelihood, minimum: Minimum, scale: Scal
     vcov = scale.y_scale**2 * back @ at.vcov @ meat @ at.vcov @ back.T
     inverse = np.linalg.inv(back)
     return SandwichInference(
-        description=f"{NAMES[kind]}, Satterthwaite degrees of freedom (Bell and McCaffrey)",
+        method=Method(kind, f"{NAMES[kind]}, Satterthwaite degrees of freedom (Bell and McCaffrey)"),
         vcov=(vcov + vcov.T) / 2,
         bread=back @ at.vcov @ back.T,
         corrected=np.concatenate(corrected) @ inverse,

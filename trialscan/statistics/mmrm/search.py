@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics.mmrm.likelihood import Evaluation, MmrmLikelihood
+from trialscan.statistics.mmrm.likelihood import Evaluation, MmrmLikelihood, Solution
 from trialscan.statistics.mmrm.moments import Patterns
 
 Array = NDArray[np.float64]
@@ -96,12 +96,12 @@ def _descend(likelihood: MmrmLikelihood, phi: Array) -> Minimum:
         if found is None:
             break
         newton, scoring = newton + exact, scoring + (not exact)
-        moved = likelihood(found)
+        moved = likelihood(*found)
         gained = at.value - moved.value
         worse = float(np.max(np.abs(moved.gradient))) >= float(np.max(np.abs(at.gradient)))
         if exact and promised <= 1e-13 * scale and gained <= 1e-13 * scale and worse:
             break
-        phi, at = found, moved
+        phi, at = found[0], moved
     return _checked(likelihood, phi, at, (newton, scoring, evaluations))
 
 
@@ -127,12 +127,15 @@ def _spectrum(matrix: Array) -> tuple[Array, Array, Array]:
     return size, values, vectors
 
 
-def _line(likelihood: MmrmLikelihood, phi: Array, step: Array, value: float, scale: float) -> Array | None:
-    """The first of step, step/2, … that does not raise the value beyond rounding."""
+def _line(
+    likelihood: MmrmLikelihood, phi: Array, step: Array, value: float, scale: float
+) -> tuple[Array, Solution] | None:
+    """The first of step, step/2, … that does not raise the value beyond rounding, and the solution there."""
     for halving in range(MAX_HALVINGS):
         candidate = phi + step * 0.5**halving
-        if likelihood.solve(candidate).value <= value + 1e-13 * scale:
-            return candidate
+        solved = likelihood.solve(candidate)
+        if solved.value <= value + 1e-13 * scale:
+            return candidate, solved
     return None
 
 
