@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from trialscan.statistics import AnalysisPlan, EndpointPlan, compare_arms
+from trialscan.statistics import compare_arms, plan_from
 from trialscan.study import Protocol, dump_protocol
 
 CLASSES = ("ground_glass", "consolidation")
@@ -34,7 +34,7 @@ class RunSpec:
     organ: bool = True
     pictures: bool = True
     compared: bool = False
-    model: str = "random_slope"
+    analysis: dict[str, Any] = field(default_factory=dict)
     data_cutoff: date | None = date(2024, 6, 30)
     title: str = "Lung lesions under Verumab-blind therapy"
     messages: str = "scan.nii.gz: truncated; expected 512 slices. Copy it again."
@@ -92,12 +92,12 @@ def _protocol(spec: RunSpec) -> Protocol:
             },
             "endpoints": {
                 "primary": {"measure": "burden_ml" if spec.spacing_known else "burden_percent"},
-                "secondary": [{"measure": "consolidation_percent"}],
+                "secondary": [{"measure": "consolidation_percent", "transform": "none"}],
             },
             "analysis": {
-                "model": spec.model,
                 "covariates": ["age", "sex"],
                 "reference_arm": spec.arms[0] if spec.arms else None,
+                **spec.analysis,
             },
             "report": {"window": [-600, 1500]},
         }
@@ -285,9 +285,8 @@ def _analysis(root: Path, spec: RunSpec, scans: Sequence[dict[str, Any]]) -> Non
     table.to_csv(root / "tables" / "analysis.csv", index=False)
     if not spec.compared:
         return
-    endpoints = (EndpointPlan(primary[0], primary=True), EndpointPlan(secondary[0], transform="none"))
-    reference = spec.arms[0] if spec.arms else None
-    plan = AnalysisPlan(endpoints, covariates=("age", "sex"), reference_arm=reference, model=spec.model)
+    protocol = _protocol(spec)
+    plan = plan_from(protocol.endpoints, protocol.analysis, {primary[2]: primary[0], secondary[2]: secondary[0]})
     comparison = compare_arms(table, plan)
     (root / "statistics").mkdir()
     comparison.results.to_csv(root / "statistics" / "results.csv", index=False)
@@ -316,7 +315,7 @@ def _analysis_row(
         "ABLFL": "Y" if row["is_baseline"] else None,
         "ANL01FL": "Y" if row[measure] is not None else None,
         "AGE": 40 + (7 * number) % 31,
-        "SEX": "F" if number % 3 else "M",
+        "SEX": "F" if (number // len(spec.arms or "-")) % 3 else "M",
     }
 
 

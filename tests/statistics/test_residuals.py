@@ -151,7 +151,8 @@ def test_spread_is_the_covariance_in_other_words(analysis):
     models = json.loads(
         compare_arms(analysis, AnalysisPlan((EndpointPlan("BURDENML", primary=True),), model="mmrm")).models_json()
     )["models"]
-    slope, mmrm = models
+    of = {model["analysis_id"]: model for model in models}
+    slope, mmrm = of["primary.random_slope"], of["primary.mmrm"]
     spread = mmrm["covariance"]["spread"]["all"]
     sd = np.array(spread["standard_deviations"])
     assert_allclose(np.outer(sd, sd) * spread["correlations"], mmrm["covariance"]["matrices"]["all"], rtol=1e-12)

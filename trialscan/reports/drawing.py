@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +43,9 @@ _SETTINGS: dict[RcKeyType, Any] = {
     "lines.linewidth": 1.4,
     "lines.markersize": 4.5,
 }
+
+
+_LEGEND_CHARACTERS, _LEGEND_GAP = 110, 7
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,19 @@ def one_line(text: str, columns: int) -> str:
     """The same on one line, cut to so many columns."""
     text = printable(" ".join(text.split()))
     return text if len(text) <= columns else f"{text[: columns - 1].rstrip()}…"
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
+    """A legend under a figure of a page's width, in as many columns as its longest name leaves room for."""
+    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
+    columns = min(4, max(1, _LEGEND_CHARACTERS // (longest + _LEGEND_GAP)))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns)
+
+
+def name_places(axes: Axes, names: Sequence[str], characters: int) -> None:
+    """Names at 0, 1, … on the x axis, upright where so many characters do not hold them side by side."""
+    crowded = sum(len(name) + 2 for name in names) > characters
+    axes.set_xticks(range(len(names)), [label(name) for name in names], rotation=90 if crowded else 0)
 
 
 def light_grid(axes: Axes) -> None:

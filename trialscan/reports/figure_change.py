@@ -13,6 +13,7 @@ from trialscan.reports.drawing import (
     Picture,
     figure_style,
     label,
+    legend_below,
     light_grid,
     new_figure,
     one_line,
@@ -90,7 +91,7 @@ def waterfall_svg(table: pd.DataFrame, arms: Sequence[str], title: str, band: fl
         axes.set_title(label(f"{title}: best change from baseline, %", 90))
         present = [(index, arm) for index, arm in enumerate(arms) if arm in set(table["arm"])]
         handles = [Patch(color=style.cycle(style.ARM_COLOURS, index)) for index, _ in present]
-        figure.legend(handles, [label(arm) for _, arm in present], loc="outside lower center", ncols=4)
+        legend_below(figure, handles, [label(arm) for _, arm in present])
         return to_svg(figure)
 
 

@@ -12,13 +12,14 @@ from matplotlib.patches import Rectangle
 
 from trialscan.reports import style
 from trialscan.reports.comparison import MMRM, SLOPES, Comparison
-from trialscan.reports.drawing import Absent, Picture, figure_style, label, pane_figure, to_svg
+from trialscan.reports.drawing import Absent, Picture, figure_style, label, name_places, pane_figure, to_svg
 from trialscan.reports.run_folder import RunFolder
 from trialscan.reports.words import number
 
 COLUMNS = ["analysis_id", "group", "visit", "other_visit", "statistic", "value"]
 SD, CORRELATION = "standard_deviation", "correlation"
 _WIDTH_MM, _PANE_MM, _SIDE_MM, _NUMBERED_VISITS = 176.0, 70.0, 24.0, 10
+_VISIT_CHARACTERS = 36
 _SCALE = Normalize(-1, 1)
 
 
@@ -81,8 +82,7 @@ def _cells(axes: Axes, rows: pd.DataFrame, visits: Sequence[str]) -> None:
     axes.set_aspect("equal")
     axes.set_xlim(-0.5, len(visits) - 0.5)
     axes.set_ylim(len(visits) - 0.5, -0.5)
-    names = [label(visit) for visit in visits]
-    axes.set_xticks(range(len(visits)), names, rotation=90 if len(visits) > 8 else 0)
-    axes.set_yticks(range(len(visits)), names)
+    name_places(axes, visits, _VISIT_CHARACTERS)
+    axes.set_yticks(range(len(visits)), [label(visit) for visit in visits])
     axes.tick_params(length=0)
     axes.spines[["left", "bottom"]].set_visible(False)

@@ -8,7 +8,18 @@ from matplotlib.figure import Figure
 
 from trialscan.reports import style
 from trialscan.reports.comparison import Comparison, Endpoint, Estimate
-from trialscan.reports.drawing import Absent, Picture, figure_style, label, light_grid, new_figure, one_line, to_svg
+from trialscan.reports.drawing import (
+    Absent,
+    Picture,
+    figure_style,
+    label,
+    legend_below,
+    light_grid,
+    name_places,
+    new_figure,
+    one_line,
+    to_svg,
+)
 from trialscan.reports.figure_missing import visit_order
 from trialscan.reports.run_folder import RunFolder
 from trialscan.reports.words import NONE, count
@@ -16,6 +27,7 @@ from trialscan.reports.words import NONE, count
 COLUMNS = ["panel", "analysis_id", "visit", "arm", "n", "estimate", "lower", "upper"]
 SLOPE, VISIT = "slope", "visit"
 _WIDTH_MM, _HEIGHT_MM, _LINE_MM = 176.0, 66.0, 4.2
+_VISIT_CHARACTERS = 60
 
 
 def means_picture(folder: RunFolder, comparison: Comparison) -> Picture | Absent:
@@ -76,7 +88,7 @@ def means_svg(table: pd.DataFrame, arms: Sequence[str], visits: Sequence[str], t
         right.set_title(f"Adjusted mean change from baseline, {unit}")
         handles, names = right.get_legend_handles_labels()
         if handles:
-            figure.legend(handles, names, loc="outside lower center", ncols=4)
+            legend_below(figure, handles, names)
         figure.suptitle(label(title, 90), x=0.01, ha="left", fontsize=8.5, fontweight="bold")
         return to_svg(figure)
 
@@ -120,7 +132,7 @@ def _visits(axes: Axes, rows: pd.DataFrame, arms: Sequence[str], shown: Sequence
         own = rows[rows["arm"] == arm].sort_values("visit", key=lambda visit: visit.map(places))
         shift = step * (index - (len(arms) - 1) / 2)
         _bars(axes, [places[visit] + shift for visit in own["visit"]], own, arm, index, joined=True)
-    axes.set_xticks(range(len(shown)), [label(visit) for visit in shown], rotation=90 if len(shown) > 8 else 0)
+    name_places(axes, shown, _VISIT_CHARACTERS)
     axes.margins(x=0.1)
     _zero(axes)
 

@@ -7,7 +7,17 @@ from matplotlib.axes import Axes
 
 from trialscan.reports import style
 from trialscan.reports.comparison import MMRM, SLOPES, Comparison
-from trialscan.reports.drawing import Absent, Picture, figure_style, label, light_grid, new_figure, one_line, to_svg
+from trialscan.reports.drawing import (
+    Absent,
+    Picture,
+    figure_style,
+    label,
+    legend_below,
+    light_grid,
+    new_figure,
+    one_line,
+    to_svg,
+)
 from trialscan.reports.run_folder import RunFolder
 
 COLUMNS = ["arm", "patient_id", "visit", "study_day", "fitted", "residual", "scaled_residual", "normal_quantile"]
@@ -50,7 +60,7 @@ def residual_svg(table: pd.DataFrame, arms: Sequence[str]) -> str:
         right.set_xlabel("normal quantile")
         for axes in (left, right):
             light_grid(axes)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        legend_below(figure, *left.get_legend_handles_labels())
         return to_svg(figure)
 
 

@@ -19,7 +19,7 @@ from trialscan.reports.fonts import register_fonts
 from trialscan.reports.methods import cite_as, trial_methods
 from trialscan.reports.run_folder import RunFolder
 from trialscan.reports.trial_fits import absent_section, convergence_section, inference, plan_section
-from trialscan.reports.trial_further import further_section
+from trialscan.reports.trial_further import further_section, missing_section, multiplicity_section
 from trialscan.reports.trial_results import confidence, headline, slope_section, visit_section
 from trialscan.reports.words import NONE, plain, short_digest
 
@@ -131,7 +131,7 @@ def _comparison(folder: RunFolder, comparison: Comparison, shown: Mapping[str, _
     }
     groups = {"subgroups": f"The primary comparison in subgroups, with {level} and the test of interaction."}
     return [
-        *plan_section(folder),
+        *plan_section(folder, comparison),
         *_section("Comparison of the arms", shown, means),
         *slopes,
         *visits,
@@ -156,7 +156,12 @@ def _sensitivity(folder: RunFolder, comparison: Comparison, shown: Mapping[str, 
         "tipping_point": "Delta is added to missing outcomes, on the scale of analysis; the line marks where the "
         "conclusion turns."
     }
-    return [*further_section(folder, comparison), *_section("Tipping point", shown, tipping)]
+    return [
+        *missing_section(comparison),
+        *further_section(folder, comparison),
+        *_section("Tipping point", shown, tipping),
+        *multiplicity_section(comparison),
+    ]
 
 
 def _visits(folder: RunFolder, shown: Mapping[str, _Shown]) -> list[Flowable]:

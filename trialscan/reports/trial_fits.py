@@ -8,12 +8,12 @@ from reportlab.platypus import Flowable
 from trialscan.reports import blocks
 from trialscan.reports.comparison import MMRM, Comparison, Endpoint
 from trialscan.reports.run_folder import RunFolder
-from trialscan.reports.words import NONE, number, sentence, shortened
+from trialscan.reports.words import NONE, number, plain, sentence, shortened
 
 MODELS = "statistics/models.json"
 
 
-def plan_section(folder: RunFolder) -> list[Flowable]:
+def plan_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
     """The protocol's plan in a few lines."""
     plan, endpoints = folder.protocol.analysis, folder.protocol.endpoints
     secondary = ", ".join(f"{each.measure} ({_scale(each.transform)})" for each in endpoints.secondary)
@@ -32,7 +32,26 @@ def plan_section(folder: RunFolder) -> list[Flowable]:
         ("Level", f"two-sided {plan.alpha:g}; intervals {100 * (1 - plan.alpha):g} %"),
         ("Fewest patients", f"{plan.min_patients_per_arm} an arm"),
     ]
-    return [*blocks.heading("Statistical analysis"), blocks.facts(pairs)]
+    return [*blocks.heading("Statistical analysis"), blocks.facts(pairs), *_estimand(comparison)]
+
+
+def _estimand(comparison: Comparison) -> list[Flowable]:
+    """The primary estimand as ICH E9(R1) has it, by models.json."""
+    records = comparison.records("estimand")
+    if not records:
+        return []
+    told = records[0]
+    events = "; ".join(
+        f"{each['event']}: {plain(each['strategy'])} ({each['means']})" for each in told["intercurrent_events"]
+    )
+    pairs = [
+        ("Population", told["population"]),
+        ("Treatment", told["treatment"] or NONE),
+        ("Variable", told["variable"]),
+        ("Intercurrent events", events or NONE),
+        ("Summary", told["summary"]),
+    ]
+    return [blocks.text("Primary estimand", "subheading"), blocks.facts(pairs)]
 
 
 def inference(comparison: Comparison, kind: str, *endpoints: Endpoint) -> str:

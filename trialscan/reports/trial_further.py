@@ -1,21 +1,84 @@
-"""Further and sensitivity analyses: whatever results.csv holds beside the main ones, in one table."""
+"""Beside the main analyses: missing outcomes, further and sensitivity analyses, adjustment for multiplicity."""
 
 from collections.abc import Iterator, Mapping
 
 from reportlab.platypus import Flowable
 
 from trialscan.reports import blocks
-from trialscan.reports.comparison import MAIN_KINDS, Comparison, Estimate
+from trialscan.reports.comparison import DESCRIPTIVE, SLOPES, Comparison, Estimate
 from trialscan.reports.run_folder import RunFolder
-from trialscan.reports.words import NONE, count, interval, number, p_value, plain
+from trialscan.reports.trial_fits import MODELS
+from trialscan.reports.words import NONE, count, interval, number, p_value, plain, sentence
 
+_SHOWN_ELSEWHERE = frozenset({"missingness", "tipping_point", "multiplicity", "subgroup"})
+_IMPUTED = "reference_based"
+_MOST_VISITS = 5
 _INFERENCE = frozenset({"n", "n_patients", "n_observations", "se", "df", "t", "z", "p", "lower", "upper"})
 
 
-def further_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
-    """A row each estimate of an analysis that is neither descriptive, nor of slopes, nor of changes at visits.
+def missing_section(comparison: Comparison) -> list[Flowable]:
+    """Missing outcomes of the primary endpoint by arm, pattern and visit."""
+    records = comparison.records("missingness")
+    if not records:
+        return []
+    record = records[0]
+    visits = record["visits"][-_MOST_VISITS:]
+    rows = [
+        [
+            arm["arm"],
+            *(count(arm[name]) for name in ("n_patients", "n_complete", "n_monotone", "n_intermittent")),
+            *(
+                f"{each['n_missing']} ({number(each['percent_missing'], 0)} %)"
+                for each in arm["visits"][-_MOST_VISITS:]
+            ),
+        ]
+        for arm in record["arms"]
+    ]
+    head = ["Arm", "Patients", "Complete", "Drop-out", "Gaps", *(f"Missing at {visit}" for visit in visits)]
+    earlier = f" The last {_MOST_VISITS} visits." if len(visits) < len(record["visits"]) else ""
+    return [
+        *blocks.heading("Missing outcomes"),
+        blocks.grid(head, rows, [1.6, 0.9, 1.0, 1.0, 0.7, *[0.95] * len(visits)], right=range(1, len(head))),
+        blocks.text(
+            "Primary endpoint, visits after baseline. Drop-out: nothing after the last value; gaps: a value after a "
+            f"missing one.{earlier} Every pattern: {MODELS}.",
+            "caption",
+        ),
+    ]
 
-    Of an analysis that compares arms only the comparisons are shown; all of it is in results.csv.
+
+def multiplicity_section(comparison: Comparison) -> list[Flowable]:
+    """p values of the primary comparisons of all endpoints, adjusted for their number."""
+    records = comparison.records("multiplicity")
+    if not records:
+        return []
+    record = records[0]
+    labels = {each.name: each.title for each in comparison.endpoints}
+    rows = [
+        [
+            labels.get(each["endpoint"], each["endpoint"]),
+            each["visit"] or "slope",
+            f"{each['arm']} − {each['comparator']}",
+            count(each["family"]),
+            p_value(each["p"]),
+            p_value(each["p_adjusted"]),
+            "yes" if each["rejected"] else "no",
+        ]
+        for each in record["hypotheses"]
+    ]
+    head = ["Endpoint", "Visit", "Difference", "Family", "p", "Adjusted p", f"Rejected at {record['alpha']:g}"]
+    return [
+        *blocks.heading("Adjustment for multiplicity"),
+        blocks.grid(head, rows, [2.6, 0.9, 2.1, 0.8, 0.9, 1.1, 1.0], right=(3, 4, 5)),
+        blocks.text(sentence(record["procedure"]), "caption"),
+    ]
+
+
+def further_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
+    """A row each estimate of an analysis that neither another table nor a figure of the report shows.
+
+    Of an analysis that compares arms only the comparisons are shown, of one with imputed outcomes those at the last
+    visit; all of it is in results.csv.
     """
     rows = [row for estimate in _shown(comparison) for row in _rows(estimate)]
     if not rows:
@@ -27,21 +90,23 @@ def further_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]
         blocks.grid(head, rows, [2.6, 0.8, 1.9, 1.6, 2.1, 0.8], right=(4, 5)),
         blocks.text(
             "As statistics/results.csv holds them, on the scale of analysis unless in percent; its notes say how each "
-            "was had. p values are not adjusted for multiplicity unless they are named so.",
+            "was had. Imputed outcomes: the last visit. p values are not adjusted for multiplicity unless named so.",
             "caption",
         ),
     ]
 
 
 def _shown(comparison: Comparison) -> list[Estimate]:
-    further = [row for row in comparison.estimates if not _is_main(row.analysis_id)]
+    elsewhere = {DESCRIPTIVE, SLOPES, comparison.visitwise_kind} | _SHOWN_ELSEWHERE
+    further = [row for row in comparison.estimates if elsewhere.isdisjoint(row.analysis_id.split("."))]
+    last = {row.analysis_id: row.visit for row in further}
     comparing = {row.analysis_id for row in further if row.comparator and list(_named(row.statistics))}
-    return [row for row in further if row.comparator or row.analysis_id not in comparing]
-
-
-def _is_main(analysis_id: str) -> bool:
-    parts = analysis_id.split(".")
-    return len(parts) == 2 and parts[1] in MAIN_KINDS
+    return [
+        row
+        for row in further
+        if (row.comparator or row.analysis_id not in comparing)
+        and (_IMPUTED not in row.analysis_id.split(".") or row.visit == last[row.analysis_id])
+    ]
 
 
 def _rows(estimate: Estimate) -> Iterator[list[str]]:

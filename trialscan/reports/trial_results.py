@@ -18,30 +18,35 @@ from trialscan.reports.words import NONE, count, interval, number, p_value, sent
 def headline(folder: RunFolder, comparison: Comparison) -> Flowable:
     """The primary comparison in words, or the reason why there is none."""
     primary, kind = comparison.primary, folder.protocol.analysis.model
-    differences = [row for row in comparison.of(primary, kind) if row.comparator and row.get("p") is not None]
-    if not differences:
+    rows = [row for row in comparison.of(primary, kind) if row.comparator]
+    compared = [row for row in rows if row.visit == rows[-1].visit]
+    if all(row.get("p") is None for row in compared):
         reason = comparison.absent.get(f"primary.{kind}", "no reason recorded")
         words = f"<b>The comparison of the arms is absent.</b> {markup(sentence(shortened(reason, where=MODELS)))}"
         return blocks.box([blocks.rich(words)], alert=True)
+    return blocks.box([blocks.rich(_verdict(folder, comparison, row)) for row in compared], alert=False)
+
+
+def _verdict(folder: RunFolder, comparison: Comparison, row: Estimate) -> str:
+    """The primary difference of one arm in words."""
+    primary = comparison.primary
     percent = in_percent(comparison, primary)
-    if kind == SLOPES:
+    if folder.protocol.analysis.model == SLOPES:
         what = f"change per {'28 days' if percent else 'day'}"
         sign = "it falls faster, or rises slower, than in the comparator"
     else:
-        last = differences[-1].visit
-        differences = [row for row in differences if row.visit == last]
-        what, sign = f"change from baseline to {markup(last)}", "it fell more, or rose less, than in the comparator"
-    lines = []
-    for row in differences:
-        shown = interval(*difference_numbers(row)[1], digits=_digits(comparison, primary))
-        lines.append(
-            blocks.rich(
-                f"<b>{markup(primary.label)}, primary: {markup(row.arm)} against {markup(row.comparator)}</b><br/>"
-                f"Difference in {what}: <b>{shown}{' %' if percent else ''}</b>, {confidence(folder)} confidence "
-                f"interval; p {_p(row)}, {number(row.get('df'), 1)} degrees of freedom. Negative: {sign}."
-            )
+        what, sign = (
+            f"change from baseline to {markup(row.visit)}",
+            "it fell more, or rose less, than in the comparator",
         )
-    return blocks.box(lines, alert=False)
+    who = f"<b>{markup(primary.label)}, primary: {markup(row.arm)} against {markup(row.comparator)}</b><br/>"
+    if row.get("p") is None:
+        return f"{who}Difference in {what}: <b>cannot be estimated</b>; see Analyses that are absent."
+    shown = interval(*difference_numbers(row)[1], digits=_digits(comparison, primary))
+    return (
+        f"{who}Difference in {what}: <b>{shown}{' %' if percent else ''}</b>, {confidence(folder)} confidence "
+        f"interval; p {_p(row)}, {number(row.get('df'), 1)} degrees of freedom. Negative: {sign}."
+    )
 
 
 def slope_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
