@@ -123,6 +123,36 @@ def test_an_mmrm_gives_the_changes_at_visits_in_place_of_covariance_analyses(les
     assert size == ((data["AVISIT"] == "V5") & (data["TRT01P"] == "active")).sum()
 
 
+@pytest.mark.parametrize("sandwich", [None, "CR2"])
+def test_an_mmrm_takes_covariance_information_and_errors_from_the_plan(lesion_trial, sandwich):
+    analysis, plan, _ = lesion_trial
+    plan = replace(plan, model="mmrm", covariance_by_arm=True, information="expected", sandwich=sandwich)
+    comparison = compare_arms(analysis, plan)
+    model = comparison.models[1]
+    assert list(model["covariance"]["matrices"]) == ["active", "control"]
+    data = analysis[(analysis["ABLFL"] != "Y") & analysis["AVAL"].notna()]
+    data = data.assign(TRT01P=pd.Categorical(data["TRT01P"], ["control", "active"]))
+    options = {"group": "TRT01P", "information": "expected", "sandwich": sandwich}
+    direct = fit_mmrm(data, model["formula"], patient="USUBJID", visit="AVISIT", **options)
+    row = direct.lsmeans_differences("TRT01P", "AVISIT").loc[("active", "V5")]
+    where = {"visit": "V5", "arm": "active", "comparator": "control"}
+    for name in ("se", "df", "p"):
+        assert_allclose(cell(comparison.results, "primary.mmrm", name, **where), row[name], rtol=1e-8)
+    assert comparison.models[0]["information"] == "expected"
+
+
+@pytest.mark.parametrize("setting", [{"covariance_by_arm": True}, {"sandwich": "CR2"}])
+def test_what_only_an_mmrm_has_is_refused_without_one(setting):
+    with pytest.raises(StatisticsError, match="model 'mmrm'"):
+        replace(PLAN, **setting)
+
+
+@pytest.mark.parametrize("setting", [{"information": "fisher"}, {"sandwich": "HC3"}, {"df": "bw"}, {"model": "gee"}])
+def test_unknown_options_are_refused(setting):
+    with pytest.raises(StatisticsError, match=rf"plan: {next(iter(setting))}"):
+        replace(PLAN, **setting)
+
+
 def test_an_mmrm_that_falls_back_says_why(analysis):
     third = analysis["AVISIT"] == "V3"
     first = analysis["AVISIT"] == "V1"

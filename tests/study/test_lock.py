@@ -83,7 +83,10 @@ endpoints:
 analysis:
   model: random_slope
   covariance: [us, toeph, ar1h, csh, cs]
+  covariance_by_arm: false
   df: kenward-roger
+  information: null
+  sandwich: null
   covariates: []
   reference_arm: null
   alpha: 0.05

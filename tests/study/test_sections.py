@@ -41,3 +41,11 @@ def test_a_protocol_built_in_python_is_checked_across_sections():
 def test_sections_are_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         VisitSettings().baseline = "BL"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("setting", ["sandwich: CR2", "covariance_by_arm: true"])
+def test_what_only_an_mmrm_has_is_refused_beside_random_slopes(minimal: str, protocol_faults, setting):
+    faults = protocol_faults(f"{minimal}analysis: {{{setting}}}\n")
+    assert len(faults) == 1
+    assert f"analysis.{setting.split(':')[0]}: set, but the model is random_slope; only an MMRM has it" in faults[0]
+    assert protocol_faults(f"{minimal}analysis: {{model: mmrm, {setting}}}\n") == []

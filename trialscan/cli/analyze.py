@@ -12,6 +12,7 @@ from trialscan.statistics.imputation import STRATEGIES
 from trialscan.statistics.inference import DF_METHODS
 from trialscan.statistics.long_table import DAYS_PER_UNIT
 from trialscan.statistics.mmrm import FALLBACK
+from trialscan.statistics.mmrm.sandwich import NAMES
 from trialscan.statistics.plan import Model
 
 
@@ -38,7 +39,14 @@ from trialscan.statistics.plan import Model
     callback=lambda *given: _names(given[-1]),
     help="Structures of the MMRM, comma between; the first that can be fitted.",
 )
+@click.option("--covariance-by-arm", is_flag=True, help="A covariance of the MMRM for each arm.")
 @click.option("--df", type=click.Choice(DF_METHODS), default=DF_METHODS[0], show_default=True)
+@click.option(
+    "--information",
+    type=click.Choice(["observed", "expected"]),
+    help="What df rest on.  [default: observed, for a random slope on its boundary expected]",
+)
+@click.option("--sandwich", type=click.Choice(list(NAMES)), help="The MMRM's standard errors and df by patient.")
 @click.option(
     "--sensitivity",
     default="",

@@ -10,9 +10,10 @@ from trialscan.pipeline.stages.tabulate import analysed_measures
 from trialscan.pipeline.tables import parameters, write_table
 from trialscan.statistics import AnalysisPlan, ArmComparison, EndpointPlan, analysis_from, compare_arms, plan_from
 from trialscan.statistics.estimand_plan import MissingDataPlan
-from trialscan.statistics.inference import DF_METHODS
+from trialscan.statistics.inference import DF_METHODS, Information
 from trialscan.statistics.long_table import parameter_code
 from trialscan.statistics.mmrm import FALLBACK
+from trialscan.statistics.mmrm.sandwich import Sandwich
 from trialscan.statistics.plan import Model, Transform
 from trialscan.study import load_protocol
 
@@ -31,7 +32,8 @@ class TableColumns(TypedDict, total=False):
     `outcome`, `arm`, `visit`, `patient`, `time` and `covariates` name columns; `baseline` names a visit or a column
     (None: the earliest visit); `time_unit` is day, week, month or year; `reference` is the arm to compare with (None:
     the first by name); `transform` is none (the default) or log1p; intervals cover 1 − `alpha` (0.05); an arm of fewer
-    than `min_patients` (3) is not modelled. `model`, `covariance` and `df` are those of `AnalysisPlan`;
+    than `min_patients` (3) is not modelled. `model`, `covariance`, `covariance_by_arm`, `df`,
+    `information` and `sandwich` are those of `AnalysisPlan`;
     `sensitivity` are strategies of `reference_based`.
     """
 
@@ -49,7 +51,10 @@ class TableColumns(TypedDict, total=False):
     min_patients: int
     model: Model
     covariance: tuple[str, ...]
+    covariance_by_arm: bool
     df: str
+    information: Information | None
+    sandwich: Sandwich | None
     sensitivity: tuple[str, ...]
 
 
@@ -113,7 +118,10 @@ def _by_columns(data: pd.DataFrame, columns: TableColumns) -> ArmComparison:
         min_patients_per_arm=columns.get("min_patients", 3),
         model=columns.get("model", "random_slope"),
         covariance=columns.get("covariance", FALLBACK),
+        covariance_by_arm=columns.get("covariance_by_arm", False),
         df=columns.get("df", DF_METHODS[0]),
+        information=columns.get("information"),
+        sandwich=columns.get("sandwich"),
         missing_data=MissingDataPlan(columns.get("sensitivity", ())),
     )
     return compare_arms(analysis, plan)

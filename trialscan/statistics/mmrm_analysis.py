@@ -46,10 +46,8 @@ def analyse_visits(
         patient="USUBJID",
         visit="AVISIT",
         visit_order=visits,
-        covariance=plan.covariance,
-        df=plan.df,
         drop_aliased=True,
-        alpha=plan.alpha,
+        **plan.mmrm_options,
     )
     if keep is not None:
         keep(residual_rows(result, modelled, f"{data.name}.{KIND}", data.code))

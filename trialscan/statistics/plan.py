@@ -2,18 +2,38 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 from trialscan.errors import StatisticsError
 from trialscan.statistics.covariance import STRUCTURES
 from trialscan.statistics.estimand_plan import Estimand, MissingDataPlan, estimand_from, missing_data_from
 from trialscan.statistics.further.plan import FurtherPlan, further_plan
-from trialscan.statistics.inference import DF_METHODS
+from trialscan.statistics.inference import DF_METHODS, Information
 from trialscan.statistics.mmrm import FALLBACK
+from trialscan.statistics.mmrm.sandwich import NAMES, Sandwich
 from trialscan.study import AnalysisSettings, EndpointSettings
 
 Transform = Literal["log1p", "none"]
 Model = Literal["random_slope", "mmrm"]
+
+
+class SlopeOptions(TypedDict):
+    """Options of `fit_random_slope` that a plan sets."""
+
+    df: str
+    information: Information | None
+    alpha: float
+
+
+class MmrmOptions(TypedDict):
+    """Options of `fit_mmrm` that a plan sets."""
+
+    covariance: tuple[str, ...]
+    group: str | None
+    df: str
+    information: Information
+    sandwich: Sandwich | None
+    alpha: float
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,10 @@ class AnalysisPlan:
     min_patients_per_arm : with fewer an arm is not modelled.
     model : what the primary comparison is: the difference of slopes ("random_slope", with visit-wise differences by
         ANCOVA), or that of changes at the last visit by an MMRM ("mmrm", which gives all visit-wise differences).
-    covariance : the MMRM's structures, the first that can be fitted. df : degrees of freedom of mixed models.
+    covariance : the MMRM's structures, the first that can be fitted. covariance_by_arm : one for each arm.
+    df, information : degrees of freedom of mixed models, and the information they rest on; None takes the observed, and
+        the expected for a random slope on its boundary.
+    sandwich : the MMRM's standard errors and degrees of freedom by CR0, CR2 or CR3 instead of `df`.
     ancova : visits with an analysis of covariance; None takes all beside random slopes and none beside an MMRM.
     further : responders, counts, times to an event, subgroups, and the adjustment of p values.
     estimand : its attributes, and what is done with outcomes after an intercurrent event.
@@ -57,7 +80,10 @@ class AnalysisPlan:
     min_patients_per_arm: int = 3
     model: Model = "random_slope"
     covariance: tuple[str, ...] = FALLBACK
+    covariance_by_arm: bool = False
     df: str = DF_METHODS[0]
+    information: Information | None = None
+    sandwich: Sandwich | None = None
     ancova: tuple[str, ...] | None = None
     further: FurtherPlan = field(default_factory=FurtherPlan)
     estimand: Estimand = field(default_factory=Estimand)
@@ -73,14 +99,44 @@ class AnalysisPlan:
             raise StatisticsError("plan: endpoints", f"a parameter twice in {', '.join(codes)}", "each once")
         if not 0 < self.alpha < 1:
             raise StatisticsError("plan: alpha", f"{self.alpha!r}", "a probability between 0 and 1")
-        if unknown := [name for name in self.covariance if name not in STRUCTURES]:
-            raise StatisticsError("plan: covariance", ", ".join(unknown), f"some of {', '.join(STRUCTURES)}")
-        if self.df not in DF_METHODS:
-            raise StatisticsError("plan: df", f"{self.df!r}", f"one of {', '.join(DF_METHODS)}")
-        if self.model not in ("random_slope", "mmrm"):
-            raise StatisticsError("plan: model", f"{self.model!r}", "'random_slope' or 'mmrm'")
         if self.min_patients_per_arm < 2:
             raise StatisticsError("plan: min_patients_per_arm", f"{self.min_patients_per_arm}", "at least 2")
+        self._refuse_options()
+
+    def _refuse_options(self) -> None:
+        """Refuse what no mixed model offers, and what only an MMRM does where the plan has none."""
+        if unknown := [name for name in self.covariance if name not in STRUCTURES]:
+            raise StatisticsError("plan: covariance", ", ".join(unknown), f"some of {', '.join(STRUCTURES)}")
+        for name, known in (
+            ("model", ("random_slope", "mmrm")),
+            ("df", DF_METHODS),
+            ("information", (None, "observed", "expected")),
+            ("sandwich", (None, *NAMES)),
+        ):
+            if getattr(self, name) not in known:
+                raise StatisticsError(
+                    f"plan: {name}", repr(getattr(self, name)), f"one of {', '.join(map(str, known))}"
+                )
+        for name in ("covariance_by_arm", "sandwich"):
+            if getattr(self, name) and self.model != "mmrm":
+                raise StatisticsError(f"plan: {name}", f"set beside model {self.model!r}", "model 'mmrm'")
+
+    @property
+    def slope_options(self) -> SlopeOptions:
+        """How random slopes are fitted."""
+        return {"df": self.df, "information": self.information, "alpha": self.alpha}
+
+    @property
+    def mmrm_options(self) -> MmrmOptions:
+        """How MMRMs are fitted."""
+        return {
+            "covariance": self.covariance,
+            "group": "TRT01P" if self.covariance_by_arm else None,
+            "df": self.df,
+            "information": self.information or "observed",
+            "sandwich": self.sandwich,
+            "alpha": self.alpha,
+        }
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -112,7 +168,10 @@ def plan_from(endpoints: EndpointSettings, analysis: AnalysisSettings, codes: Ma
         min_patients_per_arm=analysis.min_patients_per_arm,
         model=analysis.model,
         covariance=analysis.covariance,
+        covariance_by_arm=analysis.covariance_by_arm,
         df=analysis.df,
+        information=analysis.information,
+        sandwich=analysis.sandwich,
         ancova=analysis.ancova,
         further=further_plan(analysis, codes),
         estimand=estimand_from(analysis.estimand),

@@ -48,7 +48,7 @@ def analyse_slopes(
     prepared = modelled_slopes(data, plan)
     modelled, arms = prepared.records, prepared.arms
     formula = " + ".join([f"{data.response('AVAL')} ~ TRT01P * ADY", *prepared.terms])
-    result = fit_random_slope(modelled, formula, patient="USUBJID", time="ADY", df=plan.df, alpha=plan.alpha)
+    result = fit_random_slope(modelled, formula, patient="USUBJID", time="ADY", **plan.slope_options)
     rows = [*_slope_rows(result, data, modelled), *_difference_rows(result, data, arms)]
     if keep is not None:
         keep(residual_rows(result, modelled, f"{data.name}.{KIND}", data.code))

@@ -215,13 +215,18 @@ Covariance = Literal["us", "toeph", "toep", "ar1h", "ar1", "csh", "cs", "adh", "
 class AnalysisSettings(Section):
     """The statistical analysis plan; `reference_arm` null means the first arm in alphabetical order.
 
-    `covariance` is the MMRM's: the first structure that can be fitted is taken. `ancova` names the visits with an
+    `covariance` is the MMRM's: the first structure that can be fitted is taken, for each arm its own where
+    `covariance_by_arm`; `sandwich` replaces the MMRM's standard errors and `df`. `information` null means observed, and
+    for a random slope on its boundary expected. `ancova` names the visits with an
     analysis of covariance; null means all beside random slopes, and none beside an MMRM.
     """
 
     model: Literal["random_slope", "mmrm"] = "random_slope"
     covariance: Annotated[tuple[Covariance, ...], Field(min_length=1)] = ("us", "toeph", "ar1h", "csh", "cs")
+    covariance_by_arm: bool = False
     df: Literal["kenward-roger", "kenward-roger-linear", "satterthwaite", "residual", "asymptotic"] = "kenward-roger"
+    information: Literal["observed", "expected"] | None = None
+    sandwich: Literal["CR0", "CR2", "CR3"] | None = None
     covariates: Annotated[tuple[Name, ...], AfterValidator(distinct_covariates)] = ()
     reference_arm: Text | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -241,7 +246,10 @@ class AnalysisSettings(Section):
         return tuple(dict.fromkeys((*self.covariates, *(subgroup.column for subgroup in self.subgroups))))
 
     def conflicts(self) -> Iterator[Conflict]:
-        """A column that is both a covariate and the day of an event."""
+        """What an MMRM alone has without one; a column that is both a covariate and the day of an event."""
+        for name in ("covariance_by_arm", "sandwich"):
+            if getattr(self, name) and self.model != "mmrm":
+                yield Conflict((name,), f"set, but the model is {self.model}; only an MMRM has it")
         for index, event in enumerate(self.estimand.intercurrent_events):
             if event.event_day is not None and event.event_day in self.manifest_columns:
                 where = ("estimand", "intercurrent_events", str(index), "event_day")

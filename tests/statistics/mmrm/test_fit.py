@@ -215,7 +215,7 @@ def test_faults_of_the_table_are_named(trial, change, words):
         ({"sandwich": "HC1"}, "one of None, CR0"),
         ({"alpha": 1.5}, "not a probability"),
         ({"weights": "zero"}, "no positive weight for patient P00, visit V1"),
-        ({"group": "w"}, "changes within a patient"),
+        ({"group": "w"}, "changes within a patient: P00, P01"),
     ],
 )
 def test_options_that_are_not_offered_are_named(trial, settings, words):

@@ -71,7 +71,7 @@ def _slopes(data: EndpointData, plan: AnalysisPlan, factor: str) -> _Fitted:
     """Random intercepts and slopes: value ~ arm × day × subgroup + covariates."""
     modelled = modelled_slopes(data, plan)
     formula = " + ".join([f"{data.response('AVAL')} ~ TRT01P * ADY * {term(factor)}", *modelled.terms])
-    result = fit_random_slope(modelled.records, formula, patient="USUBJID", time="ADY", df=plan.df, alpha=plan.alpha)
+    result = fit_random_slope(modelled.records, formula, patient="USUBJID", time="ADY", **plan.slope_options)
     at = [reference_grid(result.design, ("TRT01P", factor), "equal", {"ADY": float(day)}) for day in (0, 1)]
     away = differences(replace(at[1], weights=at[1].weights - at[0].weights), modelled.arms.reference)
     weights = {(str(arm), str(level)): row for (arm, level), row in zip(away.index, away.weights, strict=True)}
@@ -92,10 +92,8 @@ def _changes(data: EndpointData, plan: AnalysisPlan, factor: str) -> _Fitted:
         patient="USUBJID",
         visit="AVISIT",
         visit_order=visits,
-        covariance=plan.covariance,
-        df=plan.df,
-        alpha=plan.alpha,
         drop_aliased=True,
+        **plan.mmrm_options,
     )
     grid = reference_grid(result.design, ("TRT01P", "AVISIT", factor), "equal", {})
     away = differences(grid, changes.arms.reference)

@@ -106,7 +106,7 @@ def build_visit_design(
     if len(patients) < 2:
         raise StatisticsError("data", f"{len(patients)} patient with an outcome", "at least 2 patients")
     cross = cross_design(parsed, frame, labels, drop_aliased=drop_aliased)
-    groups, group_of_patient = _groups(frame, group, codes, first)
+    groups, group_of_patient = _groups(frame, group, patients, codes, first)
     return VisitDesign(
         **vars(cross),
         patients=tuple(map(str, patients)),
@@ -191,14 +191,18 @@ def _refuse_visits_without_outcome(frame: pd.DataFrame, outcome: Sequence[str], 
         )
 
 
-def _groups(frame: pd.DataFrame, group: str | None, codes: Codes, first: Codes) -> tuple[tuple[str, ...], Codes]:
+def _groups(
+    frame: pd.DataFrame, group: str | None, patients: NDArray[np.str_], codes: Codes, first: Codes
+) -> tuple[tuple[str, ...], Codes]:
     if group is None:
         return ("all",), np.zeros(len(first), dtype=np.intp)
     values = frame[_GROUP].to_numpy(dtype=str)
     changing = values != values[first][codes]
     if changing.any():
         raise StatisticsError(
-            f"column {group!r}", f"changes within a patient ({some(list(values), changing)})", "one value a patient"
+            f"column {group!r}",
+            f"changes within a patient: {listed(patients[np.unique(codes[changing])])}",
+            "one value a patient",
         )
     names, of_patient = np.unique(values[first], return_inverse=True)
     return tuple(map(str, names)), of_patient.astype(np.intp)
