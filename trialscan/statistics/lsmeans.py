@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from formulaic.parser.types import Factor
 from numpy.typing import NDArray
 
 from trialscan.errors import StatisticsError
@@ -42,21 +43,20 @@ def reference_grid(design: CrossDesign, by: str | Sequence[str], weights: Averag
         raise StatisticsError(f"weights={weights!r}", "no such averaging", "'equal' or 'proportional'")
     frame = design.frame[list(design.model_columns)]
     require_columns(frame, (*names, *at), f"formula {design.formula!r}")
-    factors = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    factors = _levels(design, frame)
     for name, wanted in [*((name, True) for name in names), *((name, False) for name in at)]:
         if (name in factors) != wanted:
             kind = "a factor" if wanted else "numbers"
             raise StatisticsError(f"column {name!r}", "numbers" if wanted else "a factor", kind)
     others = [name for name in factors if name not in names]
     means = {name: float(frame[name].mean()) for name in frame.columns if name not in factors} | dict(at)
-    shares = _shares(frame, others, weights)
-    cells = list(product(*(frame[name].cat.categories for name in names)))
+    shares = _shares(frame, {name: factors[name] for name in others}, weights)
+    cells = list(product(*(factors[name] for name in names)))
     rows = pd.DataFrame(
         [dict(zip((*names, *others), (*cell, *other), strict=True)) | means for cell in cells for other in shares],
         columns=[*names, *others, *means],
     )
-    for name in factors:
-        rows[name] = pd.Categorical(rows[name], categories=frame[name].cat.categories)
+    rows = rows.astype({name: frame[name].dtype for name in factors})
     matrix = design.matrix(rows).reshape(len(cells), len(shares), -1)
     averaged = np.tensordot(matrix, np.array(list(shares.values())), axes=([1], [0]))
     index = pd.MultiIndex.from_tuples(cells, names=names)
@@ -81,9 +81,27 @@ def differences(grid: Grid, reference: str | None) -> Grid:
     return Grid(away[kept].reshape(len(rows), -1), grid.index[rows], averaging)
 
 
-def _shares(frame: pd.DataFrame, others: Sequence[str], weights: Averaging) -> dict[tuple[str, ...], float]:
+def _levels(design: CrossDesign, frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """The levels of every factor: of text and categoricals, and of numbers that the formula codes as one, C(site)."""
+    coded = {
+        name
+        for factor, used in design.spec.factor_variables.items()
+        if design.spec.encoder_state.get(factor.expr, (None,))[0] is Factor.Kind.CATEGORICAL
+        for name in used
+    }
+    text = {name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)}
+    return {
+        name: list(frame[name].cat.categories) if name in text else sorted(frame[name].unique())
+        for name in frame.columns
+        if name in text | coded
+    }
+
+
+def _shares(
+    frame: pd.DataFrame, others: Mapping[str, Sequence[Any]], weights: Averaging
+) -> dict[tuple[Any, ...], float]:
     """Combinations of the other factors' levels and the weight of each; one empty combination where there are none."""
-    combinations = list(product(*(frame[name].cat.categories for name in others)))
+    combinations = list(product(*others.values()))
     if weights == "equal" or not others:
         return dict.fromkeys(combinations, 1 / len(combinations))
     seen = frame.groupby(list(others), observed=True).size() / len(frame)

@@ -223,6 +223,18 @@ def test_options_that_are_not_offered_are_named(trial, settings, words):
         fit(trial.assign(zero=0.0), **settings)
 
 
+def test_a_number_coded_as_a_factor_is_one_in_the_grid(trial):
+    table = trial.assign(site=trial["id"].str[1:].astype(int) % 3)
+    table["centre"] = "c" + table["site"].astype(str)
+    as_number, as_text = fit(table, "y ~ arm * visit + C(site)"), fit(table, "y ~ arm * visit + centre")
+    assert_allclose(as_number.lsmeans("arm"), as_text.lsmeans("arm"), rtol=1e-9)
+    proportional = [each.lsmeans("arm", weights="proportional") for each in (as_number, as_text)]
+    assert_allclose(*proportional, rtol=1e-9)
+    assert_allclose(as_number.lsmeans("site"), as_text.lsmeans("centre"), rtol=1e-9)
+    assert list(as_number.lsmeans("site").index) == [0, 1, 2]
+    assert as_number.lsmeans("arm").attrs["averaging"] == "averaged over visit, site with equal weights"
+
+
 def test_lsmeans_say_what_they_average_over(trial):
     rng = np.random.default_rng(0)
     ids = sorted(trial["id"].unique())
