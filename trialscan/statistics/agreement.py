@@ -32,5 +32,7 @@ def agreement(models: Sequence[Mapping[str, Any]]) -> Agreement:
 def _told(model: Mapping[str, Any]) -> str:
     check = model["independent_check"]
     where = f"{model['analysis_id']}, visit {model['visit']}" if model.get("visit") else str(model["analysis_id"])
-    reasons = f" ({'; '.join(check['messages'])})" if check["messages"] else ""
-    return f"{where} {check['verdict']}: {check['software']}{reasons}"
+    found = check.get("loglik_difference")
+    told = [] if found is None else [f"its log-likelihood is {abs(found):.2g} {'higher' if found > 0 else 'lower'}"]
+    reasons = "; ".join([*told, *check["messages"]])
+    return f"{where} {check['verdict']}: {check['software']}{f' ({reasons})' if reasons else ''}"

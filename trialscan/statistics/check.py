@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
 from trialscan.statistics.results import MixedModelResult
 
 Array = NDArray[np.float64]
 SOFTWARE = "statsmodels MixedLM (lbfgs, centred and scaled time)"
+STARTS = (1.0, 0.1, 100.0)
 LOGLIK_TOLERANCE = 1e-4
 EFFECT_TOLERANCE_SE = 1e-2
 
@@ -40,12 +41,27 @@ class Check:
 def check_random_slope(result: MixedModelResult) -> Check:
     """Fit the model of `result` by statsmodels MixedLM and compare log-likelihood and fixed effects.
 
-    Its warnings are recorded rather than shown; a fit that it cannot make gives the verdict "failed".
+    It starts from random-effect variances of 1, 0.1 and 100 residual variances until one fit agrees; of fits that do
+    not, the one of highest log-likelihood counts. Its warnings are recorded rather than shown; a fit that it cannot
+    make gives the verdict "failed".
     """
+    checks: list[Check] = []
+    for start in STARTS:
+        checks.append(_compared(result, start))
+        if checks[-1].verdict == "agrees":
+            break
+    return max(checks, key=_rank)
+
+
+def _rank(check: Check) -> tuple[bool, float]:
+    return check.verdict == "agrees", -np.inf if check.loglik_difference is None else check.loglik_difference
+
+
+def _compared(result: MixedModelResult, start: float) -> Check:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            loglik, effects = _other_fit(result)
+            loglik, effects = _other_fit(result, start)
         except (np.linalg.LinAlgError, ValueError, FloatingPointError) as error:
             return _check("failed", None, None, (f"{type(error).__name__}: {error}",))
     messages = tuple(sorted({f"{one.category.__name__}: {one.message}" for one in caught}))
@@ -61,7 +77,7 @@ def _check(verdict: str, loglik: float | None, effect: float | None, messages: t
     return Check(SOFTWARE, verdict, loglik, effect, LOGLIK_TOLERANCE, EFFECT_TOLERANCE_SE, messages)
 
 
-def _other_fit(result: MixedModelResult) -> tuple[float, Array]:
+def _other_fit(result: MixedModelResult, start: float) -> tuple[float, Array]:
     """Log-likelihood and fixed effects on the data's scale; outcome, columns and time are scaled on the way."""
     design = result.design
     times = design.frame[result.time].to_numpy(dtype=np.float64)
@@ -71,12 +87,15 @@ def _other_fit(result: MixedModelResult) -> tuple[float, Array]:
     t = (times - np.mean(times)) / np.std(times)
     intercept = _coefficients_of_one(design.X, center)
     outcome = (design.y - design.X @ intercept) / spread
-    fitted = MixedLM(
+    model = MixedLM(
         outcome,
         design.X / lengths,
         groups=design.frame[result.patient].to_numpy(dtype=str),
         exog_re=np.column_stack([np.ones_like(t), t]),
-    ).fit(reml=result.reml, method="lbfgs")
+    )
+    ols = np.linalg.lstsq(model.exog, model.endog, rcond=None)[0]
+    first = MixedLMParams.from_components(ols, cov_re=start * np.eye(2))
+    fitted = model.fit(start_params=first, reml=result.reml, method="lbfgs")
     free = n_obs - n_fixed if result.reml else n_obs
     loglik = float(fitted.llf) - free * np.log(spread) - (float(np.sum(np.log(lengths))) if result.reml else 0.0)
     effects = intercept + spread * np.asarray(fitted.fe_params, dtype=np.float64) / lengths
