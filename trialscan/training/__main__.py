@@ -21,7 +21,7 @@ from trialscan.training import (
 from trialscan.training.calibration import lesion_shift, shift_logits
 
 _CONFIG = click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-_CALIBRATION_SCANS = 16
+_CALIBRATION_SCANS = 40
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -78,7 +78,7 @@ def fit(
 )
 @click.option("--bundle", required=True, type=_FOLDER, help="The bundle's folder.")
 @click.option("--version", required=True, help="The model's version.")
-@click.option("--calibration-seed", type=int, help="First of 16 seeds to calibrate lesion volume on.")
+@click.option("--calibration-seed", type=int, help="First of 40 seeds to calibrate lesion volume on.")
 def export(
     config: Path,
     checkpoints: tuple[Path, ...],
