@@ -1,11 +1,13 @@
 """Every fault of a table or formula is told with its patient, time, column or place in the text."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from trialscan.errors import StatisticsError
-from trialscan.statistics import fit_random_slope
+from trialscan.statistics import fit_mmrm, fit_random_slope
 from trialscan.statistics.design import build_design
 
 
@@ -117,3 +119,9 @@ def test_nullable_and_text_columns_are_read_as_numbers(trial):
     for table in (other, text):
         result = fit_random_slope(table, "y ~ arm * day", patient="id", time="day")
         assert result.beta.tobytes() == plain.beta.tobytes()
+
+
+@pytest.mark.parametrize("fit", [partial(fit_mmrm, visit="time"), partial(fit_random_slope, time="time")])
+def test_a_table_that_is_no_data_frame_is_refused(fit):
+    with pytest.raises(StatisticsError, match="a dict; expected a pandas DataFrame"):
+        fit({"y": [1.0], "id": ["p"], "time": [0]}, "y ~ time", patient="id")

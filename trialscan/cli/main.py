@@ -71,7 +71,7 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; run the same command again to continue", err=True)
+        click.echo("interrupted; run the same command again", err=True)
         return INTERRUPTED
     except TrialscanError as error:
         click.echo(str(error), err=True)

@@ -14,7 +14,9 @@ LARGEST = 1e100
 
 
 def require_columns(data: pd.DataFrame, names: Iterable[str], where: str = "data") -> None:
-    """Raise StatisticsError when a named column is absent, listing what the table has, or is there twice."""
+    """Raise StatisticsError without a table, or when a named column is absent (listing what it has) or there twice."""
+    if not isinstance(data, pd.DataFrame):
+        raise StatisticsError(where, f"a {type(data).__name__}", "a pandas DataFrame, a row a visit")
     absent = [name for name in dict.fromkeys(names) if name not in data.columns]
     if absent:
         raise StatisticsError(

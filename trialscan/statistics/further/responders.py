@@ -78,5 +78,5 @@ def _logistic(
         try:
             fit = Logit(y, X).fit(method="newton", maxiter=100, tol=1e-12, disp=0)
         except (ConvergenceWarning, PerfectSeparationError, PerfectSeparationWarning, np.linalg.LinAlgError) as error:
-            return None, f"no maximum of the logistic likelihood: {str(error).rstrip('.')}"
+            return None, f"no maximum of the logistic likelihood (statsmodels: {str(error).rstrip('.')})"
     return wald_table(names, np.asarray(fit.params), np.asarray(fit.bse), alpha), None
