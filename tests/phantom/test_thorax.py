@@ -106,6 +106,17 @@ def test_vessels_show_through_ground_glass(diseased):
     assert np.percentile(diseased.image.array[diseased.instances.array == 3], 99) > -350
 
 
+def test_the_faintest_ground_glass_shows_in_the_densest_lung():
+    spec, scanner = ThoraxSpec(lung_hu=-770.0, gravity_hu=110.0), ScannerSpec(noise_hu=0, slice_thickness_mm=1)
+    faint = (LesionSpec(1, "ground_glass", (70.0, 55.0, -30.0), 22.0, density=0.0),)
+    options = {"spec": spec, "scanner": scanner, "breathing": -1.0}
+    ill = simulate_thorax(3, (4.0, 4.0, 4.0), lesions=faint, **options)
+    sound = simulate_thorax(3, (4.0, 4.0, 4.0), lesions=(), **options)
+    inside = ill.instances.array == 1
+    assert np.median(sound.image.array[inside]) > -730
+    assert np.median((ill.image.array - sound.image.array)[inside]) >= 100
+
+
 def test_same_seed_gives_same_bytes_and_another_seed_others():
     first, again, other = (simulate_thorax(seed, (6.0, 6.0, 6.0)) for seed in (5, 5, 6))
     assert first.image.array.tobytes() == again.image.array.tobytes()

@@ -200,6 +200,13 @@ def test_a_trained_network_becomes_a_bundle_that_runs(tmp_path):
         torch.testing.assert_close(value, weights[name].half().float())
 
 
+def test_training_starts_from_a_bundle(tmp_path):
+    run = train(config(), [ball()], volume_patch, tmp_path / "run")
+    write_bundle(config(), average_weights(run), tmp_path / "bundle", "1.0")
+    for name, value in average_weights(tmp_path / "bundle").items():
+        torch.testing.assert_close(value, average_weights(run)[name], rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["thorax_ct", "chest_xray"])
 def test_shipped_configurations_are_valid(name):
     assert load_config(MODELS / name / "training.yaml").name == name

@@ -15,6 +15,7 @@ from trialscan.phantom.tubes import Tubes, bend, coverage, grow_tree, join, poly
 Field = NDArray[Any]
 LEFT, RIGHT = 1, 2
 TEXTURE_LATTICE_MM = 6.0
+LEAST_OPACITY_HU = 120.0
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,9 @@ def draw_lungs(
 ) -> None:
     """Draw great vessels, lungs with lesions and trees, then trachea and main bronchi into `hu` in place.
 
-    `lesions` are (weight 0 … 1, HU) of the diseased tissue; its vessels and open bronchi stay visible.
+    `lesions` are (weight 0 … 1, HU) of the diseased tissue; its vessels and open bronchi stay visible. Ground glass is
+    an *increased* opacity (Hansell et al., Fleischner glossary, Radiology 2008;246:697): diseased tissue is at least
+    `LEAST_OPACITY_HU` denser than the lung that it lies in, however dense gravity or expiration make that.
     """
     spec, voxel = scene.spec, scene.voxel_mm
     blend(hu, coverage(tubes.great.moved(scene.deformation), scene.grid), spec.blood_hu)
@@ -173,7 +176,7 @@ def draw_lungs(
     inside = cover > 0
     air = np.zeros_like(hu)
     air[inside] = parenchyma(scene, inside, rng)
-    blend(air, lesions[0], lesions[1])
+    blend(air, lesions[0], np.maximum(lesions[1], air + np.float32(LEAST_OPACITY_HU)))
     bronchi = tubes.bronchi.moved(scene.deformation)
     vessels = coverage(tubes.vessels.moved(scene.deformation), scene.grid)
     blend(air, vessels, spec.blood_hu)

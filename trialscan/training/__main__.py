@@ -49,8 +49,8 @@ def data(config: Path, data: Path, jobs: int) -> None:
 @click.option(
     "--start-from",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A checkpoint to take weights from; of several, their mean.",
+    type=click.Path(exists=True, path_type=Path),
+    help="A checkpoint or a bundle to take weights from; of several, their mean.",
 )
 @click.option("--stop-after", type=click.IntRange(min=1), help="End at this step, before the schedule does.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")

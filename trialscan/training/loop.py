@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trialscan.errors import UsageError
+from trialscan.segmentation import load_bundle
 from trialscan.segmentation.network import build_network
 from trialscan.training.cases import Case
 from trialscan.training.config import TrainingConfig
@@ -145,9 +146,11 @@ def _norms(network: nn.Module) -> Iterator[nn.BatchNorm2d | nn.BatchNorm3d]:
     return (module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d))
 
 
-def average_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """The running average of a checkpoint's weights, under the network's own names."""
-    state = torch.load(checkpoint, weights_only=True)["average"]
+def average_weights(source: Path) -> dict[str, Tensor]:
+    """Weights under the network's own names: a checkpoint's running average, or those of a bundle's folder."""
+    if source.is_dir():
+        return load_bundle(source, "cpu").network.state_dict()
+    state = torch.load(source, weights_only=True)["average"]
     return {name.removeprefix("module."): value for name, value in state.items() if name != "n_averaged"}
 
 
@@ -189,9 +192,9 @@ def _save(state: dict[str, Any], path: Path) -> None:
     partial.replace(path)
 
 
-def mean_weights(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
+def mean_weights(sources: Sequence[Path]) -> dict[str, Tensor]:
     """The mean of the averaged weights of runs that set out from the same weights (Wortsman et al., ICML 2022)."""
-    runs = [average_weights(path) for path in checkpoints]
+    runs = [average_weights(path) for path in sources]
     return {
         name: torch.stack([run[name] for run in runs]).mean(0, dtype=torch.float64).to(value.dtype)
         for name, value in runs[0].items()
