@@ -46,7 +46,7 @@ from trialscan.statistics.plan import Model
 @click.option(
     "--information",
     type=click.Choice(["observed", "expected"]),
-    help="What df rest on.  [default: observed, for a random slope on its boundary expected]",
+    help="What df rest on.  [default: observed; for a random slope by Kenward–Roger or on its boundary expected]",
 )
 @click.option("--sandwich", type=click.Choice(list(NAMES)), help="The MMRM's standard errors and df by patient.")
 @click.option(
