@@ -312,7 +312,7 @@ def test_one_combination_has_satterthwaites_degrees_of_freedom(trial):
 
 def test_an_adjusted_covariance_that_is_none_is_no_result():
     table = simulated(25, patients=7, missing=0.3)
-    with pytest.raises(StatisticsError, match="Kenward–Roger: the adjusted covariance .* not positive definite"):
+    with pytest.raises(StatisticsError, match="Kenward–Roger: the adjusted covariance of the estimates is not pos"):
         fit(table, covariance="csh")
     assert fit(table, covariance="csh", df="satterthwaite").coefficients["se"].notna().all()
     path = fit(table, covariance=("csh", "cs"))

@@ -69,7 +69,7 @@ class MmrmLikelihood:
         return [self.structure.derivatives(part, self.n_visits) for part in self.parts(phi)]
 
     def solve(self, phi: Array) -> Solution:
-        """Value and fixed effects; the value is infinite where a covariance is not positive definite, or beyond floats."""
+        """Value and fixed effects; the value is infinite where a covariance is not positive definite or too large."""
         p = self.moments.n_fixed
         outside = Solution(np.inf, np.zeros(p), np.zeros((p, p)))
         if not np.max(np.abs(phi)) <= LARGEST:
