@@ -1,5 +1,6 @@
 """The trial's report and figures: every printed estimate is a cell of results.csv."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,24 @@ def test_report_prints_the_cells_of_the_results(run: Path) -> None:
     assert "degrees of freedom. Negative: it falls faster" in words
     assert "Consolidation (%), secondary 1" in words
     assert "Evidence of convergence" in words
+
+
+def test_the_headline_gives_the_p_value_that_the_protocol_adjusts(run: Path) -> None:
+    assert "adjusted for multiplicity:" not in flat(write_trial_report(run))
+    path = run / "statistics" / "models.json"
+    models = json.loads(path.read_text(encoding="utf-8"))
+    where = {"endpoint": "primary", "visit": "", "arm": "Verumab <5 mg>", "comparator": "Placebozine", "family": 1}
+    models["models"].append(
+        {
+            "analysis_id": "multiplicity",
+            "kind": "multiplicity",
+            "procedure": "Holm (1979), step-down",
+            "alpha": 0.05,
+            "hypotheses": [{**where, "p": 0.0123, "p_adjusted": 0.0246, "rejected": True}],
+        }
+    )
+    path.write_text(json.dumps(models), encoding="utf-8")
+    assert "(adjusted for multiplicity: 0.025)" in flat(write_trial_report(run))
 
 
 def test_report_tells_cohort_and_gaps(run: Path) -> None:

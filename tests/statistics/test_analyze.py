@@ -135,13 +135,65 @@ def test_sensitivity_by_flag(polyps, tmp_path):
     assert made[-2:] == ["primary.reference_based.MAR", "primary.reference_based.CIR"]
 
 
-def test_one_arm_is_no_error(analysis, tmp_path):
+COLUMNS = ("--outcome", "AVAL", "--arm", "TRT01P", "--visit", "AVISIT", "--patient", "USUBJID", "--time", "ADY")
+
+
+def failing(table: pd.DataFrame, folder, *options: str):
+    """`analyze` of a table whose primary comparison cannot be made: what it printed, and its error."""
+    path = folder / "table.csv"
+    table.to_csv(path, index=False)
+    outcome = CliRunner().invoke(analyze, [str(path), "--out", str(folder / "out"), *COLUMNS, *options])
+    assert isinstance(outcome.exception, StatisticsError)
+    assert outcome.exception.exit_code == 4
+    return outcome.stdout, str(outcome.exception)
+
+
+def test_one_arm_leaves_the_primary_comparison_absent(analysis, tmp_path):
+    said, error = failing(analysis[analysis["TRT01P"] == "a"], tmp_path)
+    assert "no comparison primary.random_slope: parameter AVAL: only one arm (a)" in said
+    assert error.startswith("primary comparison (primary.random_slope): parameter AVAL: only one arm (a)")
+    assert "mean" in set(pd.read_csv(tmp_path / "out" / "results.csv")["statistic"])
+
+
+def test_visits_that_no_patient_shares_leave_an_unstructured_mmrm_absent(analysis, tmp_path):
+    late = analysis["USUBJID"] > "P11"
+    apart = analysis[~((analysis["AVISIT"] == "V1") & late) & ~((analysis["AVISIT"] == "V3") & ~late)]
+    _, error = failing(apart, tmp_path, "--model", "mmrm", "--covariance", "us")
+    assert "no patient was seen at both V1 and V3" in error
+
+
+def test_a_last_visit_without_any_value_is_not_replaced_by_an_earlier_one(analysis, tmp_path):
+    empty = analysis.assign(AVAL=analysis["AVAL"].where(analysis["AVISIT"] != "V3"))
+    _, error = failing(empty, tmp_path, "--model", "mmrm")
+    assert "visit V3, arm b: no patient of any arm has a value" in error
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    mine = results.query("analysis_id == 'primary.mmrm' and comparator == 'a'")
+    assert list(dict.fromkeys(mine["visit"])) == ["V1", "V2", "V3"]
+    assert list(mine.loc[mine["visit"] == "V3", "statistic"]) == ["not_estimable"]
+    early = analysis.assign(AVAL=analysis["AVAL"].where(analysis["AVISIT"] != "V2"))
+    path = tmp_path / "early.csv"
+    early.to_csv(path, index=False)
+    assert run(path, "--out", tmp_path / "early", *COLUMNS, "--model", "mmrm").exit_code == 0
+
+
+def test_a_protocol_is_the_whole_plan(analysis, tmp_path):
     table = tmp_path / "table.csv"
-    analysis[analysis["TRT01P"] == "a"].to_csv(table, index=False)
-    columns = ("--outcome", "AVAL", "--arm", "TRT01P", "--visit", "AVISIT", "--patient", "USUBJID", "--time", "ADY")
-    outcome = run(table, "--out", tmp_path / "out", *columns)
-    assert outcome.exit_code == 0
-    assert "no comparison primary.random_slope: parameter AVAL: only one arm (a)" in outcome.stdout
+    analysis.to_csv(table, index=False)
+    with pytest.raises(UsageError, match="--outcome, --alpha beside --protocol; expected the one or the other"):
+        run(table, "--out", tmp_path / "out", "--protocol", "covid_lung_ct", "--outcome", "AVAL", "--alpha", "0.1")
+
+
+def test_an_arm_may_be_called_none_and_a_dot_is_missing(analysis, tmp_path):
+    table = analysis.assign(
+        TRT01P=analysis["TRT01P"].map({"a": "None", "b": "drug"}),
+        AVAL=analysis["AVAL"].astype(str).where(analysis.index != 5, "."),
+    )
+    path = tmp_path / "table.csv"
+    table.to_csv(path, index=False)
+    run(path, "--out", tmp_path / "out", *COLUMNS, "--reference", "None")
+    model = json.loads((tmp_path / "out" / "models.json").read_text())["models"][0]
+    assert model["patients_by_arm"] == {"None": 12, "drug": 12}
+    assert model["left_out"] == {"records without a value": "1"}
 
 
 def test_missing_options_and_unreadable_tables(polyps, tmp_path):
@@ -151,6 +203,10 @@ def test_missing_options_and_unreadable_tables(polyps, tmp_path):
     damaged.write_bytes(b"PAR1")
     with pytest.raises(StatisticsError, match="cannot be read"):
         run(damaged, "--out", tmp_path, *POLYPS)
+    headed = tmp_path / "headed.csv"
+    headed.write_text("polyps,treatment,visit,participant_id,month,age,sex\n")
+    with pytest.raises(StatisticsError, match="no rows; expected a row a patient and visit"):
+        run(headed, "--out", tmp_path, *POLYPS)
     empty = tmp_path / "empty.csv"
     empty.write_text("")
     with pytest.raises(StatisticsError, match="cannot be read"):

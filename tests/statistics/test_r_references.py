@@ -32,7 +32,12 @@ def test_estimates_errors_and_normal_inference_are_lme4s(reference, real_data):
 @each_reference
 @pytest.mark.parametrize(
     ("df", "information", "theirs"),
-    [("satterthwaite", "observed", "satterthwaite"), ("kenward-roger", "expected", "kenward_roger")],
+    [
+        ("satterthwaite", None, "satterthwaite"),
+        ("kenward-roger", None, "kenward_roger"),
+        ("kenward-roger-linear", None, "kenward_roger"),
+        ("kenward-roger", "expected", "kenward_roger"),
+    ],
 )
 def test_degrees_of_freedom_are_lmertests_and_pbkrtests(reference, df, information, theirs, real_data):
     lmer = reference.expected(real_data)["lmer"]

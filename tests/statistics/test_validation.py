@@ -154,8 +154,8 @@ def slopes(folder: Path) -> Iterator[Agreement]:
         G, sigma2 = reference_covariance(lmer)
         upper = np.triu_indices(2)
         row.add("G and σ²", [*plain.covariance.G[upper], plain.covariance.sigma2], [*G[upper], sigma2])
-        for df, information in (("satterthwaite", "observed"), ("kenward-roger", "expected")):
-            table = in_their_order(reference.fit(folder, df=df, information=information), lmer)
+        for df in ("satterthwaite", "kenward-roger"):
+            table = in_their_order(reference.fit(folder, df=df), lmer)
             theirs = lmer[df.replace("-", "_")]
             row.add("SE", table["se"], [each["se"] for each in theirs])
             row.add("df", table["df"], [each["df"] for each in theirs])

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Unpack, get_args
 
 import click
+from click.core import ParameterSource
 
+from trialscan.errors import StatisticsError, UsageError
 from trialscan.pipeline.analyze import TableColumns, analyze_table
 from trialscan.statistics import ArmComparison
 from trialscan.statistics.imputation import STRATEGIES
@@ -44,7 +46,7 @@ from trialscan.statistics.plan import Model
 @click.option(
     "--information",
     type=click.Choice(["observed", "expected"]),
-    help="What df rest on.  [default: observed, for a random slope on its boundary expected]",
+    help="What df rest on.  [default: observed; for a random slope by Kenward–Roger or on its boundary expected]",
 )
 @click.option("--sandwich", type=click.Choice(list(NAMES)), help="The MMRM's standard errors and df by patient.")
 @click.option(
@@ -58,10 +60,25 @@ from trialscan.statistics.plan import Model
 def analyze(table: Path, out: Path, protocol: str | None, as_json: bool, **columns: Unpack[TableColumns]) -> None:
     """Compare the arms in TABLE, a long CSV or Parquet file.
 
-    Either --protocol names the plan, or --outcome, --arm, --visit, --patient and --time name the columns. Writes
-    results and residuals, each as CSV and Parquet, and models.json.
+    Either --protocol names the plan, or --outcome, --arm, --visit, --patient and --time name the columns. Missing cells
+    are empty, NA, NaN, n/a or a dot. Writes results and residuals, each as CSV and Parquet, and models.json. Where the
+    primary comparison cannot be made they hold what can be, and the exit code is 4.
     """
-    _say(analyze_table(table, out, protocol=protocol, columns=columns), out, as_json=as_json)
+    if protocol is not None:
+        _refuse_flags(columns)
+    comparison = analyze_table(table, out, protocol=protocol, columns=columns)
+    _say(comparison, out, as_json=as_json)
+    if comparison.primary_absent is not None:
+        raise StatisticsError(f"primary comparison ({comparison.primary})", comparison.primary_absent)
+
+
+def _refuse_flags(columns: TableColumns) -> None:
+    """A protocol is the whole plan: a flag beside it would be ignored."""
+    context = click.get_current_context()
+    given = [name for name in columns if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError("analyze", f"{flags} beside --protocol", "the one or the other", "Put it in the protocol")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ COLUMNS: tuple[Literal["outcome", "arm", "visit", "patient", "time"], ...] = (
     "patient",
     "time",
 )
+MISSING = ["", ".", "NA", "N/A", "n/a", "NaN", "nan"]  # R's, SAS's, Python's and people's
 
 
 class TableColumns(TypedDict, total=False):
@@ -79,11 +80,20 @@ def analyze_table(table: Path, out: Path, *, protocol: str | Path | None, column
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """A CSV as text throughout, so that patient 001 keeps its name; numbers are read column by column later."""
+    """A CSV as text throughout, so that patient 001 keeps its name; numbers are read column by column later.
+
+    Only `MISSING` are missing: an arm may be called None.
+    """
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+        if path.suffix == ".parquet":
+            data = pd.read_parquet(path)
+        else:
+            data = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=MISSING, skipinitialspace=True)
     except (ValueError, OSError) as error:
         raise StatisticsError(str(path), f"cannot be read: {error}", "a CSV or Parquet table") from error
+    if not len(data):
+        raise StatisticsError(str(path), "no rows", "a row a patient and visit")
+    return data
 
 
 def _by_protocol(data: pd.DataFrame, name: str | Path) -> ArmComparison:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reportlab.graphics.shapes import Drawing
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, Spacer
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Spacer
 
 from trialscan.reports import blocks
 from trialscan.reports.cohort import cohort_table, trouble_section
@@ -185,9 +185,6 @@ def _section(title: str, shown: Mapping[str, _Shown], captions: Mapping[str, str
 
 
 def _closing(folder: RunFolder) -> list[Flowable]:
-    return [
-        *blocks.heading("Methods"),
-        *[blocks.text(paragraph) for paragraph in trial_methods(folder)],
-        Spacer(1, 2 * mm),
-        blocks.text(f"Cite as: {cite_as(folder)}", "caption"),
-    ]
+    *paragraphs, last = [blocks.text(paragraph) for paragraph in trial_methods(folder)]
+    cite = blocks.text(f"Cite as: {cite_as(folder)}", "caption")
+    return [*blocks.heading("Methods"), *paragraphs, KeepTogether([last, Spacer(1, 2 * mm), cite])]

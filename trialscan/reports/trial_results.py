@@ -45,8 +45,18 @@ def _verdict(folder: RunFolder, comparison: Comparison, row: Estimate) -> str:
     shown = interval(*difference_numbers(row)[1], digits=_digits(comparison, primary))
     return (
         f"{who}Difference in {what}: <b>{shown}{' %' if percent else ''}</b>, {confidence(folder)} confidence "
-        f"interval; p {_p(row)}, {number(row.get('df'), 1)} degrees of freedom. Negative: {sign}."
+        f"interval; p {_p(row)}{_adjusted(comparison, row)}, {number(row.get('df'), 1)} degrees of freedom. "
+        f"Negative: {sign}.{' Percentages are of (value + 1).' if percent else ''}"
     )
+
+
+def _adjusted(comparison: Comparison, row: Estimate) -> str:
+    """The p value adjusted for the number of primary comparisons, where the protocol adjusts."""
+    for record in comparison.records("multiplicity"):
+        for each in record["hypotheses"]:
+            if (each["endpoint"], each["arm"]) == (comparison.primary.name, row.arm):
+                return f" (adjusted for multiplicity: {p_value(each['p_adjusted'])})"
+    return ""
 
 
 def slope_section(folder: RunFolder, comparison: Comparison) -> list[Flowable]:

@@ -65,6 +65,10 @@ class EndpointData:
         """Records that are no baseline and not before the patient's baseline day."""
         return follow_up(self.records)
 
+    def planned_visits(self) -> tuple[str, ...]:
+        """Visits after baseline that have rows, be it without a value; in order."""
+        return _visits(follow_up(self.rows))
+
     def response(self, column: str) -> str:
         """The column on the scale of analysis, as a formula writes it."""
         return f"log1p({column})" if self.endpoint.transform == "log1p" else column

@@ -30,18 +30,29 @@ class ArmComparison:
 
     results: the table of results.csv, a row a statistic. models: a record each fit, of plain JSON values. absent:
     (analysis_id, reason) of every comparison that the data do not allow; each is a row `not_estimable` too.
-    residuals: the table of residuals.csv, a row each observation of every mixed model.
+    residuals: the table of residuals.csv, a row each observation of every mixed model. primary: the analysis_id of the
+    primary comparison.
     """
 
     results: pd.DataFrame
     models: list[dict[str, Any]]
     absent: tuple[tuple[str, str], ...]
     residuals: pd.DataFrame
+    primary: str
 
     @property
     def agreement(self) -> Agreement:
         """What the independent checks of the fits came to."""
         return agreement(self.models)
+
+    @property
+    def primary_absent(self) -> str | None:
+        """Why the primary comparison (of an MMRM, that at the last visit) compares no arm; None where it does."""
+        rows = self.results[(self.results["analysis_id"] == self.primary) & (self.results["comparator"] != "")]
+        last = rows[rows["visit"] == rows["visit"].iloc[-1]] if len(rows) else rows
+        if (last.loc[last["statistic"] == "p", "value"].notna()).any():
+            return None
+        return str(self.document()["absent"].get(self.primary, "no reason recorded"))
 
     def document(self) -> dict[str, Any]:
         """The content of models.json: {"models": […], "absent": {analysis_id: reasons}}."""
@@ -115,7 +126,11 @@ def compare_arms(analysis: pd.DataFrame, plan: AnalysisPlan) -> ArmComparison:
     for analysis_id, parameter, analyse, visit in further_analyses(table, plan, gathered.rows, gathered.models):
         gathered.add(analysis_id, parameter, analyse, visit)
     return ArmComparison(
-        results_table(gathered.rows), gathered.models, tuple(gathered.absent), residuals_table(gathered.residuals)
+        results=results_table(gathered.rows),
+        models=gathered.models,
+        absent=tuple(gathered.absent),
+        residuals=residuals_table(gathered.residuals),
+        primary=f"primary.{plan.model}",
     )
 
 

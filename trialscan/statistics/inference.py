@@ -117,6 +117,13 @@ class FixedDf:
         return JointTest(_wald_f(self.vcov, weights, estimates), len(weights), self.degrees)
 
 
+def satterthwaite_df(at: Sensitivity, weights: Array) -> Array:
+    """2 v² / Var(v) of each combination in `weights` (c, p), v = c'Φc its variance."""
+    v = np.einsum("ca,ab,cb->c", weights, at.vcov, weights)
+    slope = np.einsum("ca,hab,cb->ch", weights, at.derivatives, weights)
+    return np.asarray(2 * v**2 / np.einsum("ch,hj,cj->c", slope, at.W, slope))
+
+
 @dataclass(frozen=True)
 class Satterthwaite:
     """df = 2 v² / Var(v), v = c'Φc, by the delta method (Satterthwaite 1946; Giesbrecht & Burns 1985).
@@ -134,10 +141,7 @@ class Satterthwaite:
 
     def df(self, weights: Array) -> Array:
         """By the delta method."""
-        at = self.sensitivity
-        v = np.einsum("ca,ab,cb->c", weights, at.vcov, weights)
-        slope = np.einsum("ca,hab,cb->ch", weights, at.derivatives, weights)
-        return np.asarray(2 * v**2 / np.einsum("ch,hj,cj->c", slope, at.W, slope))
+        return satterthwaite_df(self.sensitivity, weights)
 
     def joint(self, weights: Array, estimates: Array) -> JointTest:
         """Fai and Cornelius's F."""
@@ -159,7 +163,7 @@ class KenwardRoger:
 
     def df(self, weights: Array) -> Array:
         """Of each combination alone, where the method equals Satterthwaite's."""
-        return np.array([self._scaled(row[None])[0] for row in weights])
+        return satterthwaite_df(self.sensitivity, weights)
 
     def joint(self, weights: Array, estimates: Array) -> JointTest:
         """F scaled by lambda, on the df that match its first two moments."""
@@ -167,13 +171,22 @@ class KenwardRoger:
         return JointTest(scale * _wald_f(self.adjusted, weights, estimates), len(weights), degrees)
 
     def _scaled(self, weights: Array) -> tuple[float, float]:
-        """Denominator df and lambda."""
+        """Denominator df and lambda; for one combination lambda is 1. StatisticsError where no F has such moments."""
         at, c = self.sensitivity, len(weights)
+        if c == 1:
+            return float(satterthwaite_df(at, weights)[0]), 1.0
         inside = np.linalg.inv(weights @ at.vcov @ weights.T)
         moved = np.array([inside @ (weights @ change @ weights.T) for change in at.derivatives])
         traces = np.einsum("haa->h", moved)
         a1 = float(traces @ at.W @ traces)
         a2 = float(np.einsum("hj,hab,jba->", at.W, moved, moved))
+        if a2 >= c:
+            raise StatisticsError(
+                "joint test",
+                f"Kenward–Roger's F for {c} combinations has no mean",
+                "more patients, or fewer combinations",
+                "Take df='satterthwaite'",
+            )
         b = (a1 + 6 * a2) / (2 * c)
         g = ((c + 1) * a1 - (c + 4) * a2) / ((c + 2) * a2)
         under = 3 * c + 2 * (1 - g)
@@ -203,7 +216,8 @@ def choose_inference(
 ) -> Inference:
     """The inference that `df` (one of DF_METHODS) names.
 
-    `adjust` gives Kenward–Roger's covariance on the working scale, differentiated in `parameters`.
+    `adjust` gives Kenward–Roger's covariance on the working scale, differentiated in `parameters`. StatisticsError
+    where that is no covariance.
     """
     if df == "asymptotic":
         return FixedDf(Method(df, "asymptotic (normal) inference"), fit.original(fit.vcov), np.inf)
@@ -216,7 +230,23 @@ def choose_inference(
         return Satterthwaite(Method(df, words, fit.kind), found)
     title = f"Kenward–Roger{' (linear)' if df.endswith('linear') else ''}, {parameters} parameters"
     method = Method(df, f"{title}, {fit.kind} information", fit.kind, parameters)
-    return KenwardRoger(method, found, fit.original(adjust(working)))
+    adjusted = adjust(working)
+    _refuse_indefinite(adjusted, working.vcov)
+    return KenwardRoger(method, found, fit.original(adjusted))
+
+
+def _refuse_indefinite(adjusted: Array, vcov: Array) -> None:
+    """The adjustment is an expansion for large trials, which in the smallest can make variances negative."""
+    whiten = np.linalg.inv(np.linalg.cholesky(vcov))
+    least = float(np.linalg.eigvalsh(whiten @ adjusted @ whiten.T)[0])
+    if least <= 0:
+        raise StatisticsError(
+            "Kenward–Roger",
+            f"the adjusted covariance of the estimates is not positive definite (least eigenvalue {least:.3g} "
+            "of the unadjusted one)",
+            "more patients for the covariance's parameters",
+            "Take a covariance with fewer parameters, or df='satterthwaite'",
+        )
 
 
 def refuse_options(alpha: float, **options: tuple[object, tuple[object, ...]]) -> None:

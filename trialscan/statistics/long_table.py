@@ -72,7 +72,12 @@ def _refuse_misnamed(time_unit: str, covariates: tuple[str, ...]) -> None:
         raise StatisticsError("time unit", repr(time_unit), f"one of {', '.join(DAYS_PER_UNIT)}")
     taken = [name for name in covariates if name.upper() in REQUIRED]
     if taken:
-        raise StatisticsError("covariates", f"{listed(taken)} is a column of the analysis table", "another name")
+        raise StatisticsError(
+            "covariates",
+            f"{listed(taken)} is a column of the analysis table",
+            "another name",
+            "Rename the column; baseline values are in the model already, from the column or visit named as baseline",
+        )
 
 
 def _order(visits: "pd.Series[str]", days: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> list[str]:

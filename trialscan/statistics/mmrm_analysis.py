@@ -1,6 +1,6 @@
 """Change from baseline at every visit from one MMRM an endpoint: adjusted means by arm and visit, and differences."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -8,13 +8,13 @@ import pandas as pd
 from trialscan.errors import StatisticsError
 from trialscan.statistics.adjusted import difference_rows, mean_rows
 from trialscan.statistics.arm_data import EndpointData
-from trialscan.statistics.arms import patients_per_arm
+from trialscan.statistics.arms import ModelledArms, patients_per_arm
 from trialscan.statistics.changes import Changes, changes_from_baseline
 from trialscan.statistics.mmrm import fit_mmrm
 from trialscan.statistics.plan import AnalysisPlan
 from trialscan.statistics.records import coefficient_records, result_record
 from trialscan.statistics.residuals import residual_rows
-from trialscan.statistics.rows import ResultRow
+from trialscan.statistics.rows import NOT_ESTIMABLE, ResultRow
 
 KIND = "mmrm"
 
@@ -70,7 +70,20 @@ def analyse_visits(
         "differences": coefficient_records(_flat(differences)),
     }
     remarks = f"adjusted means {means.attrs['averaging']}; {result.inference.method.description}"
-    return _rows(means, differences, data, changes, remarks), record, dict(arms.too_few)
+    rows = [*_rows(means, differences, data, changes, remarks), *_empty_visits(data, visits, arms)]
+    place = {visit: number for number, visit in enumerate(data.planned_visits())}
+    return sorted(rows, key=lambda row: place[row.visit]), record, dict(arms.too_few)
+
+
+def _empty_visits(data: EndpointData, modelled: Sequence[str], arms: ModelledArms) -> list[ResultRow]:
+    """The comparisons at visits where nobody has a value, so that no other visit takes the place of the last one."""
+    analysis_id, why = f"{data.name}.{KIND}", "no patient of any arm has a value"
+    return [
+        ResultRow(analysis_id, data.code, NOT_ESTIMABLE, None, visit, arm, arms.reference, why)
+        for visit in data.planned_visits()
+        if visit not in modelled
+        for arm in arms.names[1:]
+    ]
 
 
 def _rows(

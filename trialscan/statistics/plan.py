@@ -65,7 +65,7 @@ class AnalysisPlan:
         ANCOVA), or that of changes at the last visit by an MMRM ("mmrm", which gives all visit-wise differences).
     covariance : the MMRM's structures, the first that can be fitted. covariance_by_arm : one for each arm.
     df, information : degrees of freedom of mixed models, and the information they rest on; None takes the observed, and
-        the expected for a random slope on its boundary.
+        the expected for a random slope by Kenward–Roger or on its boundary.
     sandwich : the MMRM's standard errors and degrees of freedom by CR0, CR2 or CR3 instead of `df`.
     ancova : visits with an analysis of covariance; None takes all beside random slopes and none beside an MMRM.
     further : responders, counts, times to an event, subgroups, and the adjustment of p values.

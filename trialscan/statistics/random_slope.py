@@ -49,8 +49,9 @@ def fit_random_slope(
         (normal).
     reml : restricted (True) or full maximum likelihood.
     information : covariance of the covariance parameters from the "observed" (as SAS and lmerTest) or "expected"
-        information (as pbkrtest). None takes the observed, or the expected where the covariance is singular, for there
-        the observed one need not be positive definite.
+        information (as Kenward & Roger and pbkrtest). None takes for each method what its R program does: the expected
+        for Kenward–Roger, else the observed; and the expected where the covariance is singular, for there the observed
+        one need not be positive definite.
     drop_aliased : leave columns out that repeat others, as `fit_mmrm` does, instead of refusing them.
     alpha : intervals cover 1 − alpha.
 
@@ -82,7 +83,8 @@ def fit_slope_design(
     likelihood = SlopeLikelihood(moments, reml=reml)
     minimum = find_minimum(likelihood)
     evaluation = likelihood(minimum.phi)
-    kind: Information = information or ("expected" if minimum.singular else "observed")
+    by_default: Information = "expected" if minimum.singular or df.startswith("kenward-roger") else "observed"
+    kind = information or by_default
     working = _working(evaluation, design, scales, kind)
     return MixedModelResult(
         formula=design.formula,

@@ -15,8 +15,11 @@ from trialscan.statistics.design import CrossDesign
 from trialscan.statistics.inference import Inference, JointTest
 from trialscan.statistics.lsmeans import Averaging, Grid, differences, reference_grid
 from trialscan.statistics.orthogonal import orthogonalise
+from trialscan.statistics.terms import term_hypotheses, term_named
 
 Array = NDArray[np.float64]
+Weights = ArrayLike | Mapping[str, float]
+Combinations = ArrayLike | Sequence[str] | Mapping[str, Weights]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class SlopeCovariance:
 
     G: Array
     sigma2: float
+
+    @property
+    def words(self) -> str:
+        """What it is."""
+        return "random intercept and slope"
 
     @property
     def correlation(self) -> float:
@@ -55,6 +63,11 @@ class VisitCovariance:
     visits: tuple[str, ...]
     matrices: Mapping[str, Array]
     parameters: Mapping[str, Array]
+
+    @property
+    def words(self) -> str:
+        """What it is."""
+        return f"{self.label} covariance"
 
     @property
     def matrix(self) -> Array:
@@ -104,7 +117,7 @@ class Convergence:
     fallback: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MixedModelResult:
     """A fitted linear mixed model; made by the fitting functions, which raise rather than return a failed fit.
 
@@ -130,6 +143,12 @@ class MixedModelResult:
     n_missing_outcome: int
     design: CrossDesign
 
+    def __repr__(self) -> str:
+        """What was fitted to what, for a notebook."""
+        likelihood = f"-2 {'restricted ' if self.reml else ''}log-likelihood {self.minus2loglik:.6f}"
+        fitted = f"{self.formula!r}, {self.covariance.words}, {self.n_patients} patients, {self.n_obs} rows"
+        return f"<{type(self).__name__}: {fitted}, {likelihood}, {self.inference.method.description}>"
+
     @property
     def vcov(self) -> Array:
         """Covariance (r, r) of the fixed effects that were estimated, as the method of inference has it."""
@@ -146,21 +165,25 @@ class MixedModelResult:
         kept = self._estimates(np.eye(len(self.beta))).set_axis(list(self.estimated_names))
         return kept.reindex(pd.Index(self.names, name="name"))
 
-    def contrast(self, weights: ArrayLike | Mapping[str, float], name: str) -> pd.DataFrame:
+    def contrast(self, weights: Weights, name: str = "contrast") -> pd.DataFrame:
         """One row, as in `coefficients`, for a linear combination of them, by position or by name."""
         return self.contrasts({name: weights})
 
-    def contrasts(self, combinations: Mapping[str, ArrayLike | Mapping[str, float]]) -> pd.DataFrame:
-        """A row each named combination; NaN where it is not estimable, which `attrs["not_estimable"]` lists.
+    def contrasts(self, combinations: Combinations) -> pd.DataFrame:
+        """A row each linear combination of the coefficients; for differences of arms see `lsmeans_differences`.
+
+        `combinations` are {label: weights}, weights being {coefficient: weight} or one for each coefficient; or a
+        matrix (c, p), whose rows are labelled by number; or names of coefficients. What is not estimable is NaN, and
+        `attrs["not_estimable"]` lists it.
 
         Raises
         ------
         StatisticsError : a coefficient that the model lacks, a vector of the wrong length, or nothing but zeros.
         """
-        rows = [self._weights(name, weights) for name, weights in combinations.items()]
-        if empty := [name for name, row in zip(combinations, rows, strict=True) if not row.any()]:
+        rows = self._combination_rows(combinations)
+        if empty := [name for name, row in rows.items() if not row.any()]:
             raise StatisticsError(f"contrast {listed(empty)}", "every weight is zero", "a weight for some coefficient")
-        return self._table(np.array(rows).reshape(-1, len(self.names)), tuple(combinations))
+        return self._table(np.array(list(rows.values())).reshape(-1, len(self.names)), tuple(rows))
 
     def slopes(self, by: str) -> pd.DataFrame:
         """A row each level of factor `by`: the change of the outcome for one unit of time.
@@ -216,14 +239,27 @@ class MixedModelResult:
         grid = reference_grid(self.design, (of, *within), weights, at or {})
         return self._grid_table(differences(grid, reference))
 
-    def joint_test(self, combinations: ArrayLike | Sequence[str] | Mapping[str, ArrayLike]) -> JointTest:
+    def joint_test(self, combinations: Combinations) -> JointTest:
         """The F test that linear combinations are all zero.
 
-        `combinations` are names of coefficients, a matrix (c, p), or named combinations as `contrasts` takes them.
-        Combinations that repeat others are left out. Raises StatisticsError for unknown coefficients, for combinations
-        that are not estimable, or where nothing is left to test.
+        `combinations` are the name of a term (`"arm:visit"`, tested as `term_tests` does), a list of coefficients'
+        names, a matrix (c, p), or named combinations as `contrasts` takes them. Combinations that repeat others are
+        left out. Raises StatisticsError for unknown coefficients, for combinations that are not estimable, or where
+        nothing is left to test.
         """
-        rows = self._combination_rows(combinations)
+        term = term_named(self.design, combinations) if isinstance(combinations, str) else None
+        if term is not None:
+            return self._joint(term_hypotheses(self.design)[term])
+        return self._joint(np.array(list(self._combination_rows(combinations).values())))
+
+    def term_tests(self) -> pd.DataFrame:
+        """A row each term of the formula: F, its degrees of freedom and p of the type III test (`term_hypotheses`)."""
+        tests = {term: self._joint(rows) for term, rows in term_hypotheses(self.design).items()}
+        rows = [(each.statistic, each.numerator_df, each.denominator_df, each.p) for each in tests.values()]
+        index = pd.Index(tests, name="term")
+        return pd.DataFrame(rows, index=index, columns=["f", "numerator_df", "denominator_df", "p"])
+
+    def _joint(self, rows: Array) -> JointTest:
         if not (known := self.design.basis.estimable(rows)).all():
             raise StatisticsError(
                 "joint test",
@@ -237,21 +273,22 @@ class MixedModelResult:
         rows = rows[list(kept)]
         return self.inference.joint(rows, rows @ self.beta)
 
-    def _combination_rows(self, combinations: ArrayLike | Sequence[str] | Mapping[str, ArrayLike]) -> Array:
+    def _combination_rows(self, combinations: Combinations) -> dict[str, Array]:
+        """Label → weights (p,) of each."""
         if isinstance(combinations, Mapping):
-            return np.array([self._weights(name, each) for name, each in combinations.items()])
-        given = list(np.atleast_1d(np.asarray(combinations, dtype=object)))
+            return {name: self._weights(name, each) for name, each in combinations.items()}
+        given = [combinations] if isinstance(combinations, str) else list(np.asarray(combinations, dtype=object))
         if given and all(isinstance(each, str) for each in given):
-            return np.array([self._weights(name, {name: 1.0}) for name in given])
+            return {name: self._weights(name, {name: 1.0}) for name in given}
         matrix = np.atleast_2d(np.asarray(combinations, dtype=np.float64))
-        return np.array([self._weights(f"row {index + 1}", row) for index, row in enumerate(matrix)])
+        return {f"row {number}": self._weights(f"row {number}", row) for number, row in enumerate(matrix, start=1)}
 
     def _grid_table(self, grid: Grid) -> pd.DataFrame:
         table = self._table(grid.weights, grid.index)
         table.attrs["averaging"] = grid.averaging
         return table
 
-    def _weights(self, name: str, weights: ArrayLike | Mapping[str, float]) -> Array:
+    def _weights(self, name: str, weights: Weights) -> Array:
         if isinstance(weights, Mapping):
             unknown = [key for key in weights if key not in self.names]
             if unknown:

@@ -217,7 +217,7 @@ class AnalysisSettings(Section):
 
     `covariance` is the MMRM's: the first structure that can be fitted is taken, for each arm its own where
     `covariance_by_arm`; `sandwich` replaces the MMRM's standard errors and `df`. `information` null means observed, and
-    for a random slope on its boundary expected. `ancova` names the visits with an
+    for a random slope by Kenward–Roger or on its boundary expected. `ancova` names the visits with an
     analysis of covariance; null means all beside random slopes, and none beside an MMRM.
     """
 

@@ -297,3 +297,35 @@ def test_a_covariate_that_repeats_the_arm_leaves_no_mean_of_an_arm(trial):
 def test_a_contrast_without_weights_is_refused(trial):
     with pytest.raises(StatisticsError, match="contrast nothing: every weight is zero"):
         fit(trial).contrasts({"nothing": {}})
+
+
+def test_one_combination_has_satterthwaites_degrees_of_freedom(trial):
+    """Kenward and Roger's general formula divides by zero at 2, where one combination needs none of it."""
+    first, second = fit(trial, covariance="adh"), fit(trial, covariance="adh", df="satterthwaite")
+    assert_allclose(first.coefficients["df"], second.coefficients["df"], rtol=1e-12)
+    single = first.joint_test(["arm[T.b]"])
+    row = first.coefficients.loc["arm[T.b]"]
+    assert_allclose(
+        [single.statistic, single.denominator_df, single.p], [row["t"] ** 2, row["df"], row["p"]], rtol=1e-9
+    )
+
+
+def test_an_adjusted_covariance_that_is_none_is_no_result():
+    table = simulated(25, patients=7, missing=0.3)
+    with pytest.raises(StatisticsError, match="Kenward–Roger: the adjusted covariance of the estimates is not pos"):
+        fit(table, covariance="csh")
+    assert fit(table, covariance="csh", df="satterthwaite").coefficients["se"].notna().all()
+    path = fit(table, covariance=("csh", "cs"))
+    assert path.covariance.structure == "cs"
+    assert path.convergence.fallback[0].startswith("csh: Kenward–Roger: the adjusted covariance")
+
+
+def test_a_joint_test_without_a_matching_f_is_refused():
+    result = fit(simulated(4, patients=5, missing=0.3), covariance="csh")
+    with pytest.raises(StatisticsError, match="Kenward–Roger's F for 3 combinations has no mean"):
+        result.joint_test("arm:visit")
+
+
+def test_a_search_that_leaves_the_floats_ends_without_a_warning():
+    with pytest.raises(StatisticsError):
+        fit(simulated(0, patients=5, missing=0.3), covariance="adh")

@@ -1,6 +1,6 @@
 """The mixed model for repeated measures: a mean for every term of a formula, one covariance over declared visits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -123,14 +123,15 @@ def fit_visit_design(
         sandwich=(sandwich, (None, *NAMES)),
     )
     structures = _structures(covariance)
-    with threadpool_limits(limits=1, user_api="blas"):
-        found = _first_that_fits(structures, design, reml=reml)
+
+    def infer(found: _Found) -> Inference:
         if sandwich is not None:
-            inference: Inference = sandwich_inference(found.likelihood, found.minimum, found.scale, sandwich)
-        else:
-            linear = df == "kenward-roger-linear"
-            adjust = partial(found.adjusted, linear=linear, parameters=parameters)
-            inference = choose_inference(df, found.working(information), adjust, parameters)
+            return sandwich_inference(found.likelihood, found.minimum, found.scale, sandwich)
+        adjust = partial(found.adjusted, linear=df == "kenward-roger-linear", parameters=parameters)
+        return choose_inference(df, found.working(information), adjust, parameters)
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        found, inference = _first_that_fits(structures, design, infer, reml=reml)
     return found.result(design, inference, patient=patient, visit=visit, alpha=alpha)
 
 
@@ -202,17 +203,24 @@ def _refuse_saturated(moments: Moments) -> None:
         )
 
 
-def _first_that_fits(names: Sequence[str], design: VisitDesign, *, reml: bool) -> _Found:
-    """The first structure with a minimum; the last one's fault where there is none."""
+def _first_that_fits(
+    names: Sequence[str], design: VisitDesign, infer: Callable[[_Found], Inference], *, reml: bool
+) -> tuple[_Found, Inference]:
+    """The first structure with a minimum and inference at it; the last one's fault where there is none."""
     moments, scale = visit_moments(design)
     _refuse_saturated(moments)
     reasons: list[str] = []
+
+    def attempt(name: str) -> tuple[_Found, Inference]:
+        found = _fitted(name, design, moments, scale, tuple(reasons), reml=reml)
+        return found, infer(found)
+
     for name in names[:-1]:
         try:
-            return _fitted(name, design, moments, scale, tuple(reasons), reml=reml)
+            return attempt(name)
         except StatisticsError as error:
             reasons.append(f"{name}: {error}")
-    return _fitted(names[-1], design, moments, scale, tuple(reasons), reml=reml)
+    return attempt(names[-1])
 
 
 def _fitted(

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trialscan.statistics.columns import LARGEST
 from trialscan.statistics.covariance import Derivatives, Structure
 from trialscan.statistics.mmrm.moments import Moments
 
@@ -68,10 +69,10 @@ class MmrmLikelihood:
         return [self.structure.derivatives(part, self.n_visits) for part in self.parts(phi)]
 
     def solve(self, phi: Array) -> Solution:
-        """Value and fixed effects; the value is infinite where a covariance is not positive definite."""
+        """Value and fixed effects; the value is infinite where a covariance is not positive definite or too large."""
         p = self.moments.n_fixed
         outside = Solution(np.inf, np.zeros(p), np.zeros((p, p)))
-        if not np.isfinite(phi).all():
+        if not np.max(np.abs(phi)) <= LARGEST:
             return outside
         total, log_det = np.zeros((p + 1, p + 1)), 0.0
         for group, derivatives in enumerate(self.covariances(phi)):

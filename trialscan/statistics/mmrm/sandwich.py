@@ -1,9 +1,10 @@
 """Sandwich covariances of the fixed effects by patient, and their degrees of freedom.
 
 With whitened X̃_i = L_i⁻¹X_i, r̃_i = L_i⁻¹r_i (S_i = L_iL_i') and leverage H_i = X̃_iΦX̃_i' the covariance is
-Φ Σ_i (X̃_i'A_i r̃_i)(…)' Φ, where A_i is I (CR0; Liang & Zeger 1986), (I − H_i)^−1/2 (CR2; Bell & McCaffrey 2002) or
-(I − H_i)⁻¹ (CR3; the jackknife, Mancl & DeRouen 2001). The df of c'b are tr(G)²/tr(G²) of the quadratic form that
-estimates its variance (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018).
+Φ Σ_i (X̃_i'A_i r̃_i)(…)' Φ, where A_i is I (CR0; Liang & Zeger 1986), (K_i(I − H_i)K_i)^−1/2 K_i with K_i = L_i'L_i (CR2;
+Bell & McCaffrey 2002) or (I − H_i)⁻¹ (CR3; the jackknife, Mancl & DeRouen 2001). Of the roots that make CR2 exact under
+the model, which differ in the fourth digit, this is the one of Pustejovsky & Tipton (2018) and their clubSandwich. The
+df of c'b are tr(G)²/tr(G²) of the quadratic form that estimates its variance (the same authors).
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ NAMES: dict[Sandwich, str] = {
 
 @dataclass(frozen=True)
 class SandwichInference:
-    """A sandwich covariance; `bread` is Φ and `corrected` (patients, m, p) the rows A_iX̃_i, zero where unseen.
+    """A sandwich covariance; `bread` is Φ and `corrected` (patients, m, p) the rows A_i'X̃_i, zero where unseen.
 
     `whitened` holds X̃_i alike.
     """
@@ -70,12 +71,11 @@ def sandwich_inference(likelihood: MmrmLikelihood, minimum: Minimum, scale: Scal
         for index, seen in enumerate(patterns.observed):
             size = int(seen.sum())
             rows = patterns.rows[patterns.first[index] : patterns.first[index + 1]].reshape(-1, size, p + 1)
-            factor = np.linalg.inv(np.linalg.cholesky(covariance.S[np.ix_(seen, seen)]))
-            white = factor @ rows
+            factor = np.linalg.cholesky(covariance.S[np.ix_(seen, seen)])
+            white = np.linalg.inv(factor) @ rows
             X, r = white[..., :p], white @ residual
             leverage = X @ at.vcov @ X.transpose(0, 2, 1)
-            A = _correction(np.eye(size) - leverage, kind)
-            adjusted = A @ X
+            adjusted = _correction(np.eye(size) - leverage, factor.T @ factor, kind) @ X
             scores.append(np.einsum("imp,im->ip", adjusted, r))
             for target, values in ((whitened, X), (corrected, adjusted)):
                 wide = np.zeros((len(rows), m, p))
@@ -94,11 +94,18 @@ def sandwich_inference(likelihood: MmrmLikelihood, minimum: Minimum, scale: Scal
     )
 
 
-def _correction(rest: Array, kind: Sandwich) -> Array:
-    """A_i (patients, m, m) of I − H_i; directions that a patient alone determines are left out."""
+def _correction(rest: Array, K: Array, kind: Sandwich) -> Array:
+    """A_i' (patients, m, m) of I − H_i and K; directions that a patient alone determines are left out."""
     if kind == "CR0":
         return np.broadcast_to(np.eye(rest.shape[-1]), rest.shape)
-    values, vectors = np.linalg.eigh((rest + rest.transpose(0, 2, 1)) / 2)
-    power = -0.5 if kind == "CR2" else -1.0
-    scaled = np.where(values > 1e-10, np.maximum(values, 1e-10) ** power, 0.0)
-    return np.asarray((vectors * scaled[:, None, :]) @ vectors.transpose(0, 2, 1))
+    if kind == "CR3":
+        return _power(rest, -1.0)
+    scaled = K / np.mean(np.diag(K))
+    return np.asarray(scaled @ _power(scaled @ rest @ scaled, -0.5))
+
+
+def _power(matrices: Array, exponent: float) -> Array:
+    """Powers of symmetric matrices (…, m, m), over eigenvalues that are not zero."""
+    values, vectors = np.linalg.eigh((matrices + np.swapaxes(matrices, -1, -2)) / 2)
+    raised = np.where(values > 1e-10, np.maximum(values, 1e-10) ** exponent, 0.0)
+    return np.asarray((vectors * raised[..., None, :]) @ np.swapaxes(vectors, -1, -2))
