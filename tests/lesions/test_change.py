@@ -3,10 +3,16 @@ from dataclasses import replace
 import pytest
 
 from trialscan.lesions import Change, Lesion
-from trialscan.lesions.change import judge
+from trialscan.lesions.change import judge as judge_measured
+from trialscan.lesions.error import Measured, ScanFacts
 from trialscan.study.sections import LesionSettings
 
 SETTINGS = LesionSettings(minimum_ml=0.1, minimum_pixels=25, repeatability_percent=30.0)
+
+
+def judge(before, after, settings, scans=(ScanFacts(1.0), ScanFacts(1.0))):
+    sides = ([Measured(one, scan) for one in side] for side, scan in zip((before, after), scans, strict=True))
+    return judge_measured(*sides, settings)
 
 
 def lesion(volume_ml=None, *, area_mm2=None, organ_percent=None, voxels=10_000, cut=False):

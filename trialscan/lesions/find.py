@@ -61,7 +61,7 @@ def find_lesions(segmentation: Segmentation, image: Volume, settings: LesionSett
     measure = partial(_measure, found, segmentation, image, scale)
     lesions = tuple(measure(number) for number in range(1, len(found.counts) + 1))
     burden = _burden(lesions, found, segmentation.class_names, scale, organ_voxels)
-    return Findings(classes.with_array(found.labels), lesions, burden)
+    return Findings(classes.with_array(found.labels), lesions, burden, found.dropped.astype(np.float64))
 
 
 def _check_grids(segmentation: Segmentation, image: Volume) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trialscan.imaging import Volume
 
 
@@ -70,10 +73,15 @@ class Burden:
     dropped_ml: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Findings:
-    """The lesions of one scan: a label map on its native grid (0 none, n lesion n), the list, and the burden."""
+    """The lesions of one scan.
+
+    labels : on the native grid, 0 none, n lesion n.
+    dropped : (m, 3) indices of the voxels outlined as lesion but in spots below the minimum size.
+    """
 
     labels: Volume
     lesions: tuple[Lesion, ...]
     burden: Burden
+    dropped: NDArray[np.float64]

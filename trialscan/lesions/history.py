@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from trialscan.lesions.findings import Findings
+from trialscan.lesions.findings import Findings, Lesion
 from trialscan.registration import Alignment
 
 VisitStatus = Literal["ok", "failed", "missing"]
@@ -35,6 +35,7 @@ class VisitFindings:
     alignment : between this scan and the baseline; None at the baseline, and where none was made.
     is_baseline : whether its coordinates are those of the history; at most one visit of a patient.
     status : "ok", "failed" (a scan that could not be processed) or "missing" (no scan).
+    scanner : its name and kernel; sizes compare worse between scans that name different ones. Empty where unknown.
     """
 
     visit: str
@@ -43,6 +44,7 @@ class VisitFindings:
     alignment: Alignment | None = None
     is_baseline: bool = False
     status: VisitStatus = "ok"
+    scanner: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class LesionRow:
     family_change_percent : of the family's size at the baseline; None where either is unknown or the baseline has none.
     predecessors : lesion_ids at the last assessed visit that this lesion continues, its own included.
     note : why it was not assessed, or what a reader should know of the call.
+    change_probability : that the true change is as called (see docs/lesions.md); of merged and split lesions, that of
+        the call on their total. None without a call, and where an edge of the field decides it.
+    sd_log : standard deviation of the natural logarithm of the measured size; None where not seen.
+    lesion : all its native measures; None where not seen.
     """
 
     visit: str
@@ -81,6 +87,9 @@ class LesionRow:
     family_change_percent: float | None
     predecessors: tuple[str, ...]
     note: str
+    change_probability: float | None = None
+    sd_log: float | None = None
+    lesion: Lesion | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,12 @@
 """The protocol: every decision of a trial in one validated, frozen value."""
 
 from collections.abc import Iterator
+from typing import Any
+
+from pydantic import model_validator
 
 from trialscan.study.conflicts import Conflict, measure_conflicts
+from trialscan.study.repeatability import SHIPPED, SHIPPED_COMMON
 from trialscan.study.section import Section
 from trialscan.study.sections import (
     AnalysisSettings,
@@ -14,6 +18,8 @@ from trialscan.study.sections import (
     StudySettings,
     VisitSettings,
 )
+
+_REPEATABILITY = {"repeatability", "repeatability_percent"}
 
 
 class Protocol(Section):
@@ -27,6 +33,20 @@ class Protocol(Section):
     endpoints: EndpointSettings
     analysis: AnalysisSettings = AnalysisSettings()
     report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_shipped_repeatability(cls, data: Any) -> Any:
+        """The modality's own table of measurement error, unless the protocol says how well sizes repeat."""
+        study, lesions = ((data.get(name) or {}) if isinstance(data, dict) else None for name in ("study", "lesions"))
+        if not isinstance(study, dict) or not isinstance(lesions, dict) or lesions.keys() & _REPEATABILITY:
+            return data
+        modality = study.get("modality")
+        if not isinstance(modality, str) or modality not in SHIPPED:
+            return data
+        table = [band.model_dump() for band in SHIPPED[modality]]
+        filled = {"repeatability": table, "repeatability_common": SHIPPED_COMMON[modality]}
+        return {**data, "lesions": {**lesions, **filled}}
 
     def conflicts(self) -> Iterator[Conflict]:
         """Measures of classes, visits and endpoints that other sections do not have."""

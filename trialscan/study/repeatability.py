@@ -1,0 +1,75 @@
+"""How well a lesion's volume repeats, by size and slice thickness: what a protocol says, and what it need not say.
+
+A row gives the within-subject standard deviation of the natural logarithm of the volume. Two measurements of an
+unchanged lesion then differ by less than 1.96 √2 = 2.77 of it in 95 % of cases (Bland & Altman, Stat Methods Med Res
+1999; 8: 135): their ratio lies within exp(±2.77 SD), limits that are wider upwards than downwards in percent.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from trialscan.study.conflicts import Conflict
+from trialscan.study.section import Positive, Section
+
+
+class RepeatabilityBand(Section):
+    """Lesions from a volume on, in scans whose slices are no thicker than `max_slice_mm` (null: of any thickness).
+
+    `sd_log` is for two scans of one scanner and kernel, `sd_log_across` for scans of different ones; null takes
+    `sd_log` times `ACROSS_FACTOR`.
+    """
+
+    from_ml: Annotated[float, Field(ge=0)] = 0.0
+    max_slice_mm: Positive | None = None
+    sd_log: Positive
+    sd_log_across: Positive | None = None
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Scans of two scanners that repeat better than those of one."""
+        if self.sd_log_across is not None and self.sd_log_across < self.sd_log:
+            text = f"{self.sd_log_across:g} is below sd_log {self.sd_log:g}; another scanner only adds error"
+            yield Conflict(("sd_log_across",), text)
+
+    def sd(self, *, across: bool) -> float:
+        """The standard deviation between scans of one scanner, or across scanners."""
+        if not across:
+            return self.sd_log
+        return self.sd_log * ACROSS_FACTOR if self.sd_log_across is None else self.sd_log_across
+
+
+def find_band(bands: Sequence[RepeatabilityBand], volume_ml: float, slice_mm: float) -> RepeatabilityBand:
+    """The row for a lesion: of the thinnest slices that include the scan's, the largest size that the lesion reaches.
+
+    Slices thicker than all rows take the thickest, lesions smaller than all rows the smallest.
+    """
+    thickness = [_thickness(band) for band in bands]
+    limit = min((limit for limit in thickness if slice_mm <= limit), default=max(thickness))
+    rows = [band for band, own in zip(bands, thickness, strict=True) if own == limit]
+    reached = [band for band in rows if band.from_ml <= volume_ml]
+    return max(reached, key=_size) if reached else min(rows, key=_size)
+
+
+def band_conflicts(bands: Sequence[RepeatabilityBand]) -> Iterator[Conflict]:
+    """Rows that say two things of the same lesion."""
+    seen: set[tuple[float, float]] = set()
+    for index, band in enumerate(bands):
+        key = band.from_ml, _thickness(band)
+        if key in seen:
+            limit = "any thickness" if band.max_slice_mm is None else f"slices up to {band.max_slice_mm:g} mm"
+            yield Conflict((str(index), "from_ml"), f"a second row from {band.from_ml:g} ml for {limit}")
+        seen.add(key)
+
+
+def _thickness(band: RepeatabilityBand) -> float:
+    return float("inf") if band.max_slice_mm is None else band.max_slice_mm
+
+
+def _size(band: RepeatabilityBand) -> float:
+    return band.from_ml
+
+
+ACROSS_FACTOR = 1.5
+SHIPPED: Mapping[str, tuple[RepeatabilityBand, ...]] = {}
+SHIPPED_COMMON: Mapping[str, float] = {}
