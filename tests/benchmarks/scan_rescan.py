@@ -1,12 +1,12 @@
-"""Measurement error of lesion volumes on chest CT by simulation: phantoms scanned twice, outlined by the shipped network.
+"""Measurement error of lesion volumes on chest CT by simulation: phantoms scanned twice, outlined by the network.
 
     python tests/benchmarks/scan_rescan.py --out DIR [--patients 45] [--first 0]
 
-Each simulated patient (one lung, ten lesions that do not touch) is scanned four times in another pose and breath: twice
-alike (`rescan`), once on another scanner with another kernel and noise (`scanner`), and once alike with every lesion
-30 % larger (`growth`). Slice thickness goes round 1.25, 2.5 and 5 mm. The network outlines every scan; lesions are
-found, measured and linked as in a run, along the true deformation. `pairs.csv` holds a row for each lesion that is one
-and whole in both scans. The table of `trialscan/study/repeatability.py` and the figures of docs/lesions.md come from it.
+Each simulated patient (one lung, up to 24 lesions that do not touch) is scanned four times in another pose and breath:
+twice alike (`rescan`), once on another scanner with another kernel and noise (`scanner`), and once alike with every
+lesion 30 % larger (`growth`). Slice thickness goes round 1.5, 3 and 5 mm. The shipped network outlines every scan;
+lesions are found, measured and linked as in a run, along the true deformation. `pairs.csv` holds a row for each lesion
+that is one and whole in both scans. The CT table of `trialscan/study/repeatability.py` comes from it.
 """
 
 import argparse
@@ -26,9 +26,9 @@ from trialscan.study import Protocol, find_protocol, load_protocol, resolve_mode
 
 Floats = NDArray[np.float64]
 PROTOCOL = "covid_lung_ct"
-SLICES_MM = (1.25, 2.5, 5.0)
-PIXEL_MM = 1.5
-LESIONS, RADIUS_MM, GAP_MM = 10, (3.5, 16.0), 8.0
+SLICES_MM = (1.5, 3.0, 5.0)
+PIXEL_MM = 1.75
+LESIONS, RADIUS_MM, GAP_MM = 24, (3.5, 15.0), 8.0
 GROWTH = 1.3
 SEED = 20261126
 COLUMNS = ("patient", "pair", "slice_mm", "lesion_id", "class_name", "before_ml", "after_ml", "change")

@@ -7,10 +7,11 @@ from trialscan.lesions.change import judge as judge_measured
 from trialscan.lesions.error import Measured, ScanFacts
 from trialscan.study.sections import LesionSettings
 
+SAME = ScanFacts(1.0), ScanFacts(1.0)
 SETTINGS = LesionSettings(minimum_ml=0.1, minimum_pixels=25, repeatability_percent=30.0)
 
 
-def judge(before, after, settings, scans=(ScanFacts(1.0), ScanFacts(1.0))):
+def judge(before, after, settings, scans=SAME):
     sides = ([Measured(one, scan) for one in side] for side, scan in zip((before, after), scans, strict=True))
     return judge_measured(*sides, settings)
 

@@ -71,8 +71,8 @@ def test_new_resolved_and_returned(scene, settings):
     assert back.predecessors == ("L02",)
     assert [row.new_count for row in history.trajectory] == [None, 1, 0, 0, 1]
     assert [row.resolved_count for row in history.trajectory] == [None, 0, 1, 0, 0]
-    assert history.trajectory[2].resolved_burden == pytest.approx(at(history, "V2")["L02"].volume_ml)
-    assert history.trajectory[1].new_burden == pytest.approx(at(history, "V2")["L02"].volume_ml)
+    assert history.trajectory[2].resolved_size == pytest.approx(at(history, "V2")["L02"].volume_ml)
+    assert history.trajectory[1].new_size == pytest.approx(at(history, "V2")["L02"].volume_ml)
 
 
 def test_a_merge_keeps_the_largest_name_lists_all_and_conserves_the_family(scene, settings):
@@ -122,7 +122,7 @@ def test_a_gap_is_not_assessed_and_the_next_visit_compares_across_it(scene, sett
     assert (gap.volume_ml, gap.organ_percent, gap.predecessors, gap.note) == (None, None, (), f"scan {status}")
     assert gap.family_change_percent is None
     assert at(history, "V3")["L01"].change_percent == pytest.approx(100 * ((8 / 6) ** 3 - 1), rel=0.08)
-    assert history.trajectory[1].burden is None
+    assert history.trajectory[1].size is None
     assert history.trajectory[1].status == status
 
 
@@ -146,7 +146,7 @@ def test_without_alignment_burden_stays_and_links_fall(scene, settings, known_al
     assert rows["V2-1"].family == ""
     assert rows["V2-1"].centroid_mm is None
     seen = rows["V2-1"].volume_ml + rows["V2-2"].volume_ml
-    assert seen == pytest.approx(history.trajectory[1].burden)
+    assert seen == pytest.approx(history.trajectory[1].size)
     assert history.trajectory[1].new_count is None
     assert course(history, "L01")[-1] == ("V3", Change.STABLE)
 
@@ -156,7 +156,7 @@ def test_a_failed_baseline_leaves_every_visit_by_itself(scene, settings):
     baseline = VisitFindings("V1", 0, None, is_baseline=True, status="failed")
     history = track_patient([baseline, canvas.visit("V2", 30, (A, 6), settings=settings, alignment=None)], settings)
     assert [(row.lesion_id, row.change) for row in history.rows] == [("V2-1", Change.NOT_ASSESSED)]
-    assert history.trajectory[1].burden > 0
+    assert history.trajectory[1].size > 0
     assert history.trajectory[1].change is None
 
 
@@ -268,7 +268,7 @@ def test_a_visit_before_the_baseline_is_followed_too(scene, settings, known_alig
     screening = canvas.visit("S", -20, (A, 5), settings=settings, alignment=known_alignment())
     history = track_patient([canvas.visit("V1", 0, (A, 6), settings=settings), screening], settings)
     assert course(history, "L01") == [("S", None), ("V1", Change.GROWING)]
-    assert [row.change for row in history.trajectory] == [None, 0]
+    assert [row.size_change for row in history.trajectory] == [None, 0]
 
 
 def test_images_without_millimetres_are_followed_by_share(scene, settings):
@@ -286,7 +286,7 @@ def test_images_without_millimetres_are_followed_by_share(scene, settings):
     assert grown.volume_ml is grown.centroid_mm is grown.longest_diameter_mm is None
     assert grown.organ_percent > 0
     assert (gone.change, gone.organ_percent, gone.volume_ml) == (Change.RESOLVED, 0, None)
-    assert history.trajectory[1].measure == "burden_percent"
+    assert history.trajectory[1].measure == "organ_percent"
 
 
 def test_planar_images_with_spacing_are_followed_by_area(scene, settings):
@@ -316,7 +316,7 @@ def test_no_lesion_anywhere(scene, settings):
         [canvas.visit("V1", 0, settings=settings), canvas.visit("V2", 30, settings=settings)], settings
     )
     assert history.rows == ()
-    assert [row.burden for row in history.trajectory] == [0, 0]
+    assert [row.size for row in history.trajectory] == [0, 0]
     assert history.trajectory[1].change_percent is None
     assert track_patient([], settings).trajectory == ()
 

@@ -4,15 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trialscan.lesions.error import (
-    MEASURES,
-    TWO_SIDED_95,
-    Measure,
-    Measured,
-    normal,
-    scan_difference,
-    total_sd,
-)
+from trialscan.lesions.error import MEASURES, TWO_SIDED_95, Measure, Measured, difference_sd, normal
 from trialscan.lesions.findings import Lesion
 from trialscan.lesions.history import Change
 from trialscan.study.sections import LesionSettings
@@ -45,9 +37,7 @@ def judge(before: Sequence[Measured], after: Sequence[Measured], settings: Lesio
     if measure is None:
         return Judgement(Change.INDETERMINATE, None, "no size known in both scans")
     earlier, later = (sum(float(getattr(m.lesion, measure)) for m in side) for side in (before, after))
-    difference = scan_difference([m.scan for m in before], [m.scan for m in after])
-    across = bool(difference)
-    sd = math.hypot(*(total_sd(side, measure, settings, across=across) for side in (before, after)))
+    sd, difference = difference_sd(before, after, measure, settings)
     shift, percent = math.log(later / earlier), 100.0 * (later / earlier - 1.0)
     change = _beyond(shift, sd)
     cut = _cut(change, before, after)

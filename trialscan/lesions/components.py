@@ -44,7 +44,7 @@ def find_components(mask: NDArray[np.bool_], minimum: int) -> Components:
     Voxels that share a face, an edge or a corner belong together (26 neighbours; 8 in a planar image). Labels run by
     falling voxel count, then by the position of the first voxel in array order.
     """
-    box = _occupied(mask)
+    box = occupied_box(mask)
     if box is None:
         return Components(np.zeros(mask.shape, np.uint8), (), (), 0, np.zeros((0, 3), np.int64))
     occupied = mask[box]
@@ -64,7 +64,7 @@ def find_components(mask: NDArray[np.bool_], minimum: int) -> Components:
     return Components(labels, counts, boxes, len(order) - len(kept), small)
 
 
-def _occupied(mask: NDArray[np.bool_]) -> Box | None:
+def occupied_box(mask: NDArray[np.bool_]) -> Box | None:
     """The smallest box that holds every True voxel."""
     ranges = []
     for axis in range(3):

@@ -88,6 +88,14 @@ def total_sd(lesions: Sequence[Measured], measure: Measure, settings: LesionSett
     return math.sqrt(variance) / sum(sizes)
 
 
+def difference_sd(
+    before: Sequence[Measured], after: Sequence[Measured], measure: Measure, settings: LesionSettings
+) -> tuple[float, str]:
+    """SD of the difference of two visits' log totals, and what made the scans unlike (see `scan_difference`)."""
+    unlike = scan_difference([m.scan for m in before], [m.scan for m in after])
+    return math.hypot(*(total_sd(side, measure, settings, across=bool(unlike)) for side in (before, after))), unlike
+
+
 def interval(size: float, sd: float) -> tuple[float, float]:
     """The 95 % limits of the true size."""
     return size * math.exp(-TWO_SIDED_95 * sd), size * math.exp(TWO_SIDED_95 * sd)

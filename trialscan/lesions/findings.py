@@ -31,6 +31,11 @@ class Lesion:
     bounding_box : half-open index ranges along i, j and k.
     touches_border : whether it reaches the edge of the scanned field, so that part of it may lie outside.
         The slice axis of a planar image does not count.
+    perpendicular_diameter_mm : the lesion's greatest width at right angles to the longest diameter, in space.
+    intensity_p10, intensity_p50, intensity_p90 : percentiles, over finite voxels.
+    mass_g : of CT, where a voxel of h HU weighs (h + 1000) / 1000 g a ml, and no less than nothing.
+    surface_distance_mm : least distance to the organ's border, 0 where it reaches it; None without organ or spacing.
+    side : "left" or "right" of the patient where the organ is a pair; empty where that is not sure.
     """
 
     number: int
@@ -50,6 +55,13 @@ class Lesion:
     centroid_unit: Literal["mm", "pixel"]
     bounding_box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     touches_border: bool
+    perpendicular_diameter_mm: float | None = None
+    intensity_p10: float | None = None
+    intensity_p50: float | None = None
+    intensity_p90: float | None = None
+    mass_g: float | None = None
+    surface_distance_mm: float | None = None
+    side: str = ""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class PlacedVisit:
     @property
     def facts(self) -> ScanFacts:
         """What decides how well this scan's sizes repeat."""
-        return scan_facts(self.visit, self.findings)
+        return scan_facts(self.findings, self.visit.scanner)
 
     @property
     def error_mm(self) -> float | None:
@@ -90,11 +90,11 @@ def place(visit: VisitFindings, findings: Findings) -> PlacedVisit:
     return PlacedVisit(visit, findings, clouds, traces)
 
 
-def scan_facts(visit: VisitFindings, findings: Findings) -> ScanFacts:
-    """A visit's slice thickness (its longest voxel edge) and scanner."""
+def scan_facts(findings: Findings, scanner: str) -> ScanFacts:
+    """A scan's slice thickness (its longest voxel edge) and scanner."""
     grid = findings.labels
     measured = grid.spacing_known and not grid.is_planar
-    return ScanFacts(max(grid.grid_spacing) if measured else None, visit.scanner)
+    return ScanFacts(max(grid.grid_spacing) if measured else None, scanner)
 
 
 def _cloud(grid: Volume, lesion: Lesion, alignment: Alignment | None) -> Cloud:

@@ -95,9 +95,7 @@ def unseen_row(track: Track, visit: VisitFindings, call: Call) -> LesionRow:
     )
 
 
-def unlinked_rows(
-    visit: VisitFindings, findings: Findings, reason: str, settings: LesionSettings
-) -> list[LesionRow]:
+def unlinked_rows(visit: VisitFindings, findings: Findings, reason: str, settings: LesionSettings) -> list[LesionRow]:
     """The lesions of a visit that has no place in baseline coordinates, under names of that visit alone."""
     return [
         LesionRow(
@@ -118,7 +116,7 @@ def unlinked_rows(
             family_change_percent=None,
             predecessors=(),
             note=reason,
-            sd_log=lesion_sd(Measured(lesion, scan_facts(visit, findings)), settings, across=False),
+            sd_log=lesion_sd(Measured(lesion, scan_facts(findings, visit.scanner)), settings, across=False),
             lesion=lesion,
         )
         for lesion in findings.lesions

@@ -15,7 +15,7 @@ from trialscan.lesions.kinship import with_families
 from trialscan.lesions.placement import Cloud, PlacedVisit, place
 from trialscan.lesions.rows import Call, Track, linked_call, seen_row, unlinked_rows, unseen_row
 from trialscan.lesions.tolerance import least_tolerance, pair_tolerance
-from trialscan.lesions.trajectory import trajectory
+from trialscan.lesions.trajectory import courses, trajectory
 from trialscan.study.sections import LesionSettings
 
 TRACE_SHARE = 0.25
@@ -37,7 +37,8 @@ def track_patient(visits: Sequence[VisitFindings], settings: LesionSettings) -> 
     tracker = _Tracker(settings, least_tolerance(ordered, settings))
     rows = [row for visit in ordered for row in tracker.advance(visit)]
     linked = tuple(placed.visit.visit for placed in tracker.assessed)
-    return History(with_families(rows, ordered), trajectory(ordered, rows, linked))
+    related = with_families(rows, ordered)
+    return History(related, trajectory(ordered, related, linked, settings), courses(ordered, related, settings))
 
 
 def _check(visits: Sequence[VisitFindings]) -> None:

@@ -1,7 +1,7 @@
 """The protocol: every decision of a trial in one validated, frozen value."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Self
 
 from pydantic import model_validator
 
@@ -34,19 +34,15 @@ class Protocol(Section):
     analysis: AnalysisSettings = AnalysisSettings()
     report: ReportSettings = ReportSettings()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _with_shipped_repeatability(cls, data: Any) -> Any:
+    @model_validator(mode="after")
+    def _take_shipped_repeatability(self) -> Self:
         """The modality's own table of measurement error, unless the protocol says how well sizes repeat."""
-        study, lesions = ((data.get(name) or {}) if isinstance(data, dict) else None for name in ("study", "lesions"))
-        if not isinstance(study, dict) or not isinstance(lesions, dict) or lesions.keys() & _REPEATABILITY:
-            return data
-        modality = study.get("modality")
-        if not isinstance(modality, str) or modality not in SHIPPED:
-            return data
-        table = [band.model_dump() for band in SHIPPED[modality]]
-        filled = {"repeatability": table, "repeatability_common": SHIPPED_COMMON[modality]}
-        return {**data, "lesions": {**lesions, **filled}}
+        modality = self.study.modality
+        if not self.lesions.model_fields_set & _REPEATABILITY and modality in SHIPPED:
+            shipped = {"repeatability": SHIPPED[modality], "repeatability_common": SHIPPED_COMMON[modality]}
+            # Not yet handed to anyone: the last step of construction, which a frozen model cannot take otherwise.
+            object.__setattr__(self, "lesions", self.lesions.model_copy(update=shipped))
+        return self
 
     def conflicts(self) -> Iterator[Conflict]:
         """Measures of classes, visits and endpoints that other sections do not have."""

@@ -5,6 +5,7 @@ unchanged lesion then differ by less than 1.96 √2 = 2.77 of it in 95 % of case
 1999; 8: 135): their ratio lies within exp(±2.77 SD), limits that are wider upwards than downwards in percent.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from pydantic import Field
 
 from trialscan.study.conflicts import Conflict
 from trialscan.study.section import Positive, Section
+
+COEFFICIENT = 1.959963984540054 * math.sqrt(2.0)
 
 
 class RepeatabilityBand(Section):
@@ -31,6 +34,16 @@ class RepeatabilityBand(Section):
         if self.sd_log_across is not None and self.sd_log_across < self.sd_log:
             text = f"{self.sd_log_across:g} is below sd_log {self.sd_log:g}; another scanner only adds error"
             yield Conflict(("sd_log_across",), text)
+
+    @property
+    def upper_percent(self) -> float:
+        """The increase in percent that 95 % of repeated measurements stay within."""
+        return 100.0 * math.expm1(COEFFICIENT * self.sd_log)
+
+    @property
+    def lower_percent(self) -> float:
+        """The decrease in percent, below 0, that 95 % of repeated measurements stay within."""
+        return 100.0 * math.expm1(-COEFFICIENT * self.sd_log)
 
     def sd(self, *, across: bool) -> float:
         """The standard deviation between scans of one scanner, or across scanners."""

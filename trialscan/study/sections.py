@@ -183,8 +183,8 @@ class LesionSettings(Section):
 
     `repeatability` is the measurement error by size and slice thickness, `repeatability_common` the share of its
     variance that all lesions of a scan have in common. Where there is no table, and for images without millilitres,
-    `repeatability_percent` is the change that 95 % of repeated measurements stay within, twice that on the log scale for
-    lesions under three times the minimum.
+    `repeatability_percent` is the change that 95 % of repeated measurements stay within, twice that on the log scale
+    for lesions under three times the minimum.
     """
 
     minimum_ml: Annotated[float, Field(ge=0)] = 0.1
