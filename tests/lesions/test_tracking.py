@@ -157,7 +157,7 @@ def test_a_failed_baseline_leaves_every_visit_by_itself(scene, settings):
     history = track_patient([baseline, canvas.visit("V2", 30, (A, 6), settings=settings, alignment=None)], settings)
     assert [(row.lesion_id, row.change) for row in history.rows] == [("V2-1", Change.NOT_ASSESSED)]
     assert history.trajectory[1].size > 0
-    assert history.trajectory[1].change is None
+    assert history.trajectory[1].size_change is None
 
 
 def test_resolved_needs_the_place_to_be_scanned(scene, settings):
@@ -345,3 +345,47 @@ def test_names_do_not_depend_on_the_minimum_of_others(scene):
     first, second = at(history, "V1"), at(history, "V2")
     assert list(first) == list(second) == [f"L{n:02d}" for n in range(1, 10)]
     assert all(first[name].centroid_mm == second[name].centroid_mm for name in first)
+
+
+SPECK = 2.3  # mm: 57 voxels of 1 mm³, about half of the minimum
+
+
+def test_what_shrank_below_the_minimum_is_not_resolved(scene, settings):
+    canvas = scene()
+    history = track_patient(
+        [
+            canvas.visit("V1", 0, (A, 6), (B, 5), settings=settings),
+            canvas.visit("V2", 30, (A, SPECK), settings=settings),
+            canvas.visit("V3", 60, settings=settings),
+        ],
+        settings,
+    )
+    assert course(history, "L01") == [("V1", None), ("V2", Change.INDETERMINATE), ("V3", Change.RESOLVED)]
+    assert course(history, "L02") == [("V1", None), ("V2", Change.RESOLVED)]
+    held = at(history, "V2")["L01"]
+    assert held.note == "0.057 ml in spots below the minimum size"
+    assert (held.volume_ml, held.change_percent, held.change_probability) == (0, None, None)
+    assert [row.resolved_count for row in history.trajectory] == [None, 1, 1]
+    assert at(history, "V2")["L02"].change_probability > 0.99
+
+
+def test_what_had_been_there_below_the_minimum_is_not_new(scene, settings):
+    canvas = scene()
+    visits = [
+        canvas.visit("V1", 0, (A, 6), (B, SPECK), settings=settings),
+        canvas.visit("V2", 30, (A, 6), (B, 5), (C, 3), settings=settings),
+    ]
+    history = track_patient(visits, settings)
+    assert at(history, "V2")["L02"].change is Change.INDETERMINATE
+    assert at(history, "V2")["L02"].note == "0.057 ml in spots below the minimum size at V1"
+    assert at(history, "V2")["L03"].change is Change.NEW
+    assert history.trajectory[1].new_count == 1
+
+
+def test_a_new_lesion_at_the_minimum_is_new_with_a_probability_of_a_half(scene):
+    size = scene().findings((B, 4), settings=LesionSettings(minimum_ml=0.01)).lesions[0].volume_ml
+    settings = LesionSettings(minimum_ml=size)
+    canvas = scene()
+    visits = [canvas.visit("V1", 0, settings=settings), canvas.visit("V2", 30, (B, 4), settings=settings)]
+    row = at(track_patient(visits, settings), "V2")["L01"]
+    assert (row.change, row.change_probability) == (Change.NEW, pytest.approx(0.5))
