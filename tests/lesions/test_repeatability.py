@@ -68,8 +68,8 @@ def test_what_is_no_pair_of_measurements_is_refused(bad):
 
 
 def draw(rng, number, size_ml, sd, *, patient="P", slice_mm=1.0, across=False, bias=0.0):
-    errors = rng.normal(0, sd, (number, 2)) + [0, bias]
-    first, second = (size_ml * np.exp(errors)).T
+    first, second = size_ml * np.exp(rng.normal(0, sd, (2, number)))
+    second = second * np.exp(bias)
     return [
         RepeatedLesion(f"{patient}{n // 5}", f"L{n}", a, b, slice_mm, across)
         for n, (a, b) in enumerate(zip(first, second, strict=True))

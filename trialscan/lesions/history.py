@@ -1,7 +1,7 @@
 """What a patient's visits say together: the course of each lesion and of the whole burden."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -90,7 +90,7 @@ class LesionRow:
     note: str
     change_probability: float | None = None
     sd_log: float | None = None
-    lesion: Lesion | None = None
+    lesion: Lesion | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True)

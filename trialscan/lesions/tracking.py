@@ -14,7 +14,7 @@ from trialscan.lesions.identity import Step, heirs, steps
 from trialscan.lesions.kinship import with_families
 from trialscan.lesions.placement import Cloud, PlacedVisit, place
 from trialscan.lesions.rows import Call, Track, linked_call, seen_row, unlinked_rows, unseen_row
-from trialscan.lesions.tolerance import least_tolerance, pair_tolerance
+from trialscan.lesions.tolerance import least_tolerance, lesion_displacement, pair_tolerance
 from trialscan.lesions.trajectory import courses, trajectory
 from trialscan.study.sections import LesionSettings
 
@@ -93,9 +93,10 @@ class _Tracker:
     def _link(self, placed: PlacedVisit) -> list[LesionRow]:
         """Link a visit with the lesions present before; what stays unlinked, with those that had resolved."""
         present, gone = self._known(resolved=False), self._known(resolved=True)
-        links = self._links(present, placed, range(len(placed.clouds)))
+        shown = lesion_displacement([track.cloud for track in present], placed.clouds, self.least)
+        links = self._links(present, placed, range(len(placed.clouds)), shown)
         fresh = sorted(set(range(len(placed.clouds))) - {link.later for link in links})
-        returns = self._links(gone, placed, fresh)
+        returns = self._links(gone, placed, fresh, shown)
         links += [Link(link.earlier + len(present), link.later) for link in returns]
         known = present + gone
         named = self._name(known, links, placed)
@@ -104,8 +105,10 @@ class _Tracker:
         self.assessed.append(placed)
         return sorted(rows, key=lambda row: int(row.lesion_id[1:]))
 
-    def _links(self, tracks: Sequence[Track], placed: PlacedVisit, lesions: Sequence[int]) -> list[Link]:
-        reach = np.array([pair_tolerance(track.seen, placed, self.least) for track in tracks])
+    def _links(
+        self, tracks: Sequence[Track], placed: PlacedVisit, lesions: Sequence[int], shown: float | None
+    ) -> list[Link]:
+        reach = np.array([pair_tolerance(track.seen, placed, self.least, shown) for track in tracks])
         found = link_lesions([track.cloud for track in tracks], [placed.clouds[lesion] for lesion in lesions], reach)
         return [Link(link.earlier, lesions[link.later]) for link in found]
 

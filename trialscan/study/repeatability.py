@@ -83,8 +83,8 @@ def _size(band: RepeatabilityBand) -> float:
     return band.from_ml
 
 
-# How much more scans of two scanners or kernels differ than two of one, where nothing better is known: 1.5, the ratio in
-# the simulation below for lesions of 1 ml.
+# How much more two scanners or kernels differ than one from scan to scan, where nothing better is known: the ratio in
+# the simulation below, of lesions of 1 ml.
 ACROSS_FACTOR = 1.5
 
 # By simulation, for want of published values by lesion size for disease in the lung outlined by this network: phantoms
