@@ -360,11 +360,13 @@ def test_what_shrank_below_the_minimum_is_not_resolved(scene, settings):
         ],
         settings,
     )
-    assert course(history, "L01") == [("V1", None), ("V2", Change.INDETERMINATE), ("V3", Change.RESOLVED)]
+    assert course(history, "L01") == [("V1", None), ("V2", Change.SHRINKING), ("V3", Change.RESOLVED)]
     assert course(history, "L02") == [("V1", None), ("V2", Change.RESOLVED)]
     held = at(history, "V2")["L01"]
     assert held.note == "0.057 ml in spots below the minimum size"
-    assert (held.volume_ml, held.change_percent, held.change_probability) == (0, None, None)
+    assert held.volume_ml == 0
+    assert held.change_percent == pytest.approx(100 * (57 / 925 - 1), abs=0.1)
+    assert held.change_probability > 0.99
     assert [row.resolved_count for row in history.trajectory] == [None, 1, 1]
     assert at(history, "V2")["L02"].change_probability > 0.99
 
@@ -376,10 +378,16 @@ def test_what_had_been_there_below_the_minimum_is_not_new(scene, settings):
         canvas.visit("V2", 30, (A, 6), (B, 5), (C, 3), settings=settings),
     ]
     history = track_patient(visits, settings)
-    assert at(history, "V2")["L02"].change is Change.INDETERMINATE
+    assert at(history, "V2")["L02"].change is Change.GROWING
     assert at(history, "V2")["L02"].note == "0.057 ml in spots below the minimum size at V1"
     assert at(history, "V2")["L03"].change is Change.NEW
     assert history.trajectory[1].new_count == 1
+    barely = canvas.visit("V2", 30, (A, 6), (B, 3.0), settings=settings)  # 0.12 ml, the minimum is 0.1
+    close = at(track_patient([visits[0], barely], settings), "V2")["L02"]
+    assert close.change is Change.GROWING
+    wide = LesionSettings(repeatability_percent=60.0)
+    doubtful = at(track_patient([visits[0], barely], wide), "V2")["L02"]
+    assert (doubtful.change, doubtful.note) == (Change.INDETERMINATE, close.note)
 
 
 def test_a_new_lesion_at_the_minimum_is_new_with_a_probability_of_a_half(scene):

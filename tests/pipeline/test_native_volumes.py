@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from trialscan.pipeline.run import RunRequest, run_trial
 

@@ -8,13 +8,14 @@ import numpy as np
 from trialscan.errors import LesionError
 from trialscan.lesions.components import minimum_voxels
 from trialscan.lesions.correspondence import Link, link_lesions
-from trialscan.lesions.error import above_minimum
+from trialscan.lesions.error import Measured, above_minimum
 from trialscan.lesions.history import Change, History, LesionRow, VisitFindings
 from trialscan.lesions.identity import Step, heirs, steps
 from trialscan.lesions.kinship import with_families
-from trialscan.lesions.placement import Cloud, PlacedVisit, place
+from trialscan.lesions.placement import PlacedVisit, place
 from trialscan.lesions.rows import Call, Track, linked_call, seen_row, unlinked_rows, unseen_row
 from trialscan.lesions.tolerance import least_tolerance, lesion_displacement, pair_tolerance
+from trialscan.lesions.traces import trace_call, trace_of
 from trialscan.lesions.trajectory import courses, trajectory
 from trialscan.study.sections import LesionSettings
 
@@ -155,9 +156,10 @@ class _Tracker:
         if not covering:
             return Call(Change.NOT_ASSESSED, None, "place not covered by any earlier scan")
         latest = covering[-1]
-        trace = self._trace(latest, track.cloud, pair_tolerance(latest, track.seen, self.least))
+        trace = self._trace(latest, track, pair_tolerance(latest, track.seen, self.least))
         if trace:
-            return Call(Change.INDETERMINATE, None, f"{trace} at {latest.visit.visit}")
+            call = trace_call([trace], [track.measured], self.settings)
+            return replace(call, note=f"{call.note} at {latest.visit.visit}")
         note = "" if latest is self.assessed[-1] else f"place last seen at {latest.visit.visit}"
         return Call(Change.NEW, None, note, above_minimum(track.measured, self.settings))
 
@@ -169,13 +171,11 @@ class _Tracker:
         probability = above_minimum(track.measured, self.settings)
         return Call(Change.NEW, None, f"returned, last seen at {last.visit}", probability)
 
-    def _trace(self, placed: PlacedVisit, cloud: Cloud, reach: float) -> str:
-        """What a scan shows of a lesion below the minimum size, in words; empty when less than a quarter of it."""
-        voxels, grid = placed.trace_voxels(cloud, reach), placed.findings.labels
-        if voxels < TRACE_SHARE * minimum_voxels(grid, self.settings):
-            return ""
-        size = f"{voxels} pixels" if grid.is_planar or not grid.spacing_known else f"{voxels * grid.voxel_ml:.2g} ml"
-        return f"{size} in spots below the minimum size"
+    def _trace(self, placed: PlacedVisit, track: Track, reach: float) -> Measured | None:
+        """What a scan shows of a lesion below the minimum size; None when less than a quarter of the minimum."""
+        voxels = placed.trace_voxels(track.cloud, reach)
+        least = TRACE_SHARE * minimum_voxels(placed.findings.labels, self.settings)
+        return trace_of(track.lesion, placed, voxels) if voxels and voxels >= least else None
 
     def _absent(self, known: Sequence[Track], links: Iterable[Link], placed: PlacedVisit) -> list[LesionRow]:
         """The rows of lesions that were present and continue in none: resolved only where this scan has looked."""
@@ -195,7 +195,7 @@ class _Tracker:
         reach = pair_tolerance(track.seen, placed, self.least)
         if not placed.covers(track.cloud, reach):
             return Call(Change.NOT_ASSESSED, None, "place not covered by this scan")
-        trace = self._trace(placed, track.cloud, reach)
+        trace = self._trace(placed, track, reach)
         if trace:
-            return Call(Change.INDETERMINATE, None, trace)
+            return trace_call([track.measured], [trace], self.settings)
         return Call(Change.RESOLVED, -100.0, "", above_minimum(track.measured, self.settings))
