@@ -18,6 +18,7 @@ PAIRED_SHARE = 0.2
 LEAST_SHARE = 0.5
 OUTLIERS_PERCENT = 5
 SAMPLE = 20_000
+SPARSE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class Organ:
             return 0.0
         rim = inside & ~ndimage.binary_erosion(inside)
         points = self.grid.to_world(np.argwhere(rim).astype(np.float64) + [axis.start for axis in box])
-        bound = float(self.tree.query(points[0])[0])
+        bound = float(np.min(self.tree.query(points[::SPARSE])[0]))
         distances, _ = self.tree.query(points, distance_upper_bound=np.nextafter(bound, np.inf))
         return float(np.min(distances))
 
@@ -90,10 +91,15 @@ def _widened(box: Box, shape: tuple[int, int, int]) -> Box:
 
 def _without_cavities(mask: Mask) -> Mask:
     """The mask with what it encloses; the outside is whatever is joined with a face of the box."""
-    background, _ = ndimage.label(~mask)
-    faces = [np.take(background, end, axis=axis) for axis in range(3) if mask.shape[axis] > 1 for end in (0, -1)]
-    outside = np.unique(np.concatenate([face.ravel() for face in faces]))
-    solid: Mask = mask | ~np.isin(background, outside)
+    background, number = ndimage.label(~mask)
+    enclosed = np.ones(number + 1, bool)
+    for axis in range(3):
+        for end in (0, -1) if mask.shape[axis] > 1 else ():
+            enclosed[np.take(background, end, axis=axis)] = False
+    if not enclosed[1:].any():
+        return mask
+    enclosed[0] = True
+    solid: Mask = enclosed[background]
     return solid
 
 
@@ -103,10 +109,10 @@ def _halves(organ: Volume, box: Box, solid: Mask) -> NDArray[np.uint8] | None:
     Side by side means that their extents in the patient's left-right direction, the outermost 5 % of voxels left out,
     do not overlap.
     """
-    labels = [int(label) for label in np.unique(organ.array[box]) if label > 0]
-    parts = organ.array[box] if len(labels) == 2 else ndimage.label(solid)[0]
-    counts = np.bincount(parts.ravel())
-    counts[0] = 0
+    parts, counts = organ.array[box], _counts(organ.array[box])
+    if np.count_nonzero(counts) != 2:
+        parts, _ = ndimage.label(solid)
+        counts = _counts(parts)
     largest = np.argsort(-counts, kind="stable")[:2]
     if len(largest) < 2 or counts[largest].min() < PAIRED_SHARE * counts.sum():
         return None
@@ -119,9 +125,19 @@ def _halves(organ: Volume, box: Box, solid: Mask) -> NDArray[np.uint8] | None:
     return halves
 
 
+def _counts(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Voxels of each label, none of 0; slice by slice, because counting makes wide copies."""
+    most = int(labels.max()) + 1
+    counts = sum(np.bincount(labels[..., k].ravel(), minlength=most) for k in range(labels.shape[2]))
+    result: NDArray[np.int64] = np.asarray(counts, np.int64)
+    result[0] = 0
+    return result
+
+
 def _extent(organ: Volume, box: Box, part: Mask) -> tuple[float, float]:
     """From where to where a part reaches along x (to the patient's left), outliers left out."""
-    voxels = np.argwhere(part)[:: max(1, int(np.count_nonzero(part)) // SAMPLE)]
+    held = np.flatnonzero(part)
+    voxels = np.column_stack(np.unravel_index(held[:: max(1, len(held) // SAMPLE)], part.shape))
     x = organ.to_world(voxels.astype(np.float64) + [axis.start for axis in box])[:, 0]
     low, high = np.percentile(x, [OUTLIERS_PERCENT, 100 - OUTLIERS_PERCENT])
     return float(low), float(high)

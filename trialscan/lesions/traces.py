@@ -23,8 +23,15 @@ def trace_of(lesion: Lesion, placed: PlacedVisit, voxels: int) -> Measured:
         area_mm2 = voxels * grid.grid_spacing[0] * grid.grid_spacing[1]
     elif grid.spacing_known:
         volume_ml = voxels * grid.voxel_ml
-    size = {"volume_ml": volume_ml, "area_mm2": area_mm2, "organ_percent": None, "voxel_count": voxels}
-    return Measured(replace(lesion, **size, touches_border=False), placed.facts)
+    trace = replace(
+        lesion,
+        voxel_count=voxels,
+        volume_ml=volume_ml,
+        area_mm2=area_mm2,
+        organ_percent=None,
+        touches_border=False,
+    )
+    return Measured(trace, placed.facts)
 
 
 def trace_call(before: Sequence[Measured], after: Sequence[Measured], settings: LesionSettings) -> Call:
