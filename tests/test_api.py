@@ -12,7 +12,17 @@ from trialscan.imaging import Units, Volume, affine_from, write_volume
 
 
 def test_the_functions_of_the_package():
-    verbs = ["analyze", "evaluate", "register", "report", "run", "segment", "simulate", "simulate_power"]
+    verbs = [
+        "analyze",
+        "evaluate",
+        "register",
+        "repeatability",
+        "report",
+        "run",
+        "segment",
+        "simulate",
+        "simulate_power",
+    ]
     verbs += ["track", "validate", "verify"]
     assert sorted(trialscan.__all__) == ["__version__", *verbs]
     for name in set(trialscan.__all__) - {"__version__"}:

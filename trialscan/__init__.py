@@ -9,6 +9,7 @@ __all__ = [
     "analyze",
     "evaluate",
     "register",
+    "repeatability",
     "report",
     "run",
     "segment",

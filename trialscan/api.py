@@ -15,6 +15,7 @@ from trialscan.pipeline.outcome import RunSummary
 from trialscan.pipeline.power import PowerResult
 from trialscan.pipeline.power import simulate_power as simulate_power_of
 from trialscan.pipeline.rebuild import rebuild_reports
+from trialscan.pipeline.repeatability import MeasuredRepeatability, measure_repeatability
 from trialscan.pipeline.run import RunRequest, run_trial
 from trialscan.pipeline.validate import Validation, validate_trial
 from trialscan.registration import Alignment, map_table, read_points, write_alignment
@@ -59,6 +60,17 @@ def track(
     """Masks, alignment and lesion tables only, without comparison and reports; raises as `run` does."""
     request = RunRequest(Path(manifest), protocol, Path(out), device=device, jobs=jobs or _cores(), reports=False)
     return run_trial(request)
+
+
+def repeatability(
+    manifest: str | Path, protocol: str | Path, out: str | Path, *, device: str = "auto", jobs: int | None = None
+) -> MeasuredRepeatability:
+    """Measurement error from repeated scans: all visits of a patient show the same, unchanged lesions.
+
+    Writes repeatability.csv, repeatability.yaml (for a protocol's section `lesions`), repeatability_pairs.csv and a
+    figure to `out`. Raises as `run` does, and LesionError when fewer than two lesions were measured twice.
+    """
+    return measure_repeatability(RunRequest(Path(manifest), protocol, Path(out), device=device, jobs=jobs or _cores()))
 
 
 def validate(manifest: str | Path, protocol: str | Path, *, arms: str | Path | None = None) -> Validation:

@@ -115,7 +115,14 @@ def names_right(history, scans):
 
 @pytest.mark.parametrize(
     ("residual_mm", "estimated", "edge_f1"),
-    [(0.0, True, 0.99), (1.0, True, 0.99), (3.0, True, 0.97), (3.0, False, 0.97), (5.0, True, 0.93)],
+    [
+        (0.0, True, 0.99),
+        (1.0, True, 0.99),
+        (3.0, True, 0.97),
+        (3.0, False, 0.97),
+        (5.0, True, 0.93),
+        (5.0, False, 0.93),
+    ],
 )
 def test_links_and_names_are_right_under_alignment_error(
     patients, known_alignment, make_field, settings, residual_mm, estimated, edge_f1
@@ -147,3 +154,82 @@ def test_what_a_cropped_scan_misses_is_never_called_resolved(scene, known_alignm
         seeds = sorted(scans[0].made_of[label["V0", row.lesion_id]])
         assert np.all(patient.places[seeds] < last)
     assert len(missed) > 5
+
+
+def families_of(scans):
+    """For each (visit, lesion number) its true family: all lesions that seeds in common join over all visits."""
+    joined = {}
+
+    def root(seed):
+        while joined.setdefault(seed, seed) != seed:
+            seed = joined[seed]
+        return seed
+
+    for held in scans:
+        for seeds in held.made_of.values():
+            first, *others = sorted(seeds)
+            for other in others:
+                joined[root(other)] = root(first)
+    return {(f"V{n}", number): root(min(s)) for n, held in enumerate(scans) for number, s in held.made_of.items()}
+
+
+def test_family_volumes_are_those_of_the_truth(patients, known_alignment, make_field, settings):
+    """Volume by true family and visit against that of the found family that holds most of it, at 3 mm of error."""
+    wrong = total = 0.0
+    for seed, scans in enumerate(patients):
+        rng = np.random.default_rng([seed, 3])
+        displacements = [make_field(rng, 3.0) for _ in scans]
+        history = followed(scans, displacements, known_alignment, settings, P95_OF_MEAN * 3.0)
+        truth = families_of(scans)
+        seen = [row for row in history.rows if row.label is not None]
+        shared = {}
+        for row in seen:
+            true = truth[row.visit, row.label]
+            shared.setdefault(true, {}).setdefault(row.family, 0.0)
+            shared[true][row.family] += row.volume_ml
+        namesake = {true: max(held, key=held.get) for true, held in shared.items()}
+        volumes = {}
+        for row in seen:
+            true = truth[row.visit, row.label]
+            for name, side in ((true, 0), (next((t for t, f in namesake.items() if f == row.family), None), 1)):
+                volumes.setdefault((name, row.visit), [0.0, 0.0])[side] += row.volume_ml
+        wrong += sum(abs(a - b) for a, b in volumes.values())
+        total += sum(a for a, _ in volumes.values())
+        burden = {row.visit: row.size for row in history.trajectory}
+        for n, held in enumerate(scans):
+            assert sum(row.volume_ml for row in seen if row.visit == f"V{n}") == pytest.approx(burden[f"V{n}"])
+            assert burden[f"V{n}"] == held.findings.burden.burden_ml
+    assert wrong / total <= 0.02
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_resolved_is_never_said_of_a_place_that_was_not_scanned(scene, known_alignment, make_field, settings, seed):
+    """Five visits: one missing, one unaligned for some, three cropped; no resolution is of a place not seen."""
+    patient = draw_patient(np.random.default_rng([seed, 8]), 40, 0.6)
+    shares = [(1.0, 1.0, 1.0), (0.55, 1.0, 0.8), (1.0, 1.0, 1.0), (0.8, 0.6, 1.0), (0.7, 1.0, 0.6)]
+    fields = [FIELD_MM * share for share in shares]
+    scans = [scan(patient, n, scene, settings, field) for n, field in enumerate(fields)]
+    rng = np.random.default_rng([seed, 4])
+    visits = [
+        VisitFindings(
+            f"V{n}",
+            n,
+            None if n == 2 else held.findings,
+            known_alignment(make_field(rng, 3.0), status="fail" if n == 3 and seed == 0 else "pass") if n else None,
+            is_baseline=n == 0,
+            status="missing" if n == 2 else "ok",
+        )
+        for n, held in enumerate(scans)
+    ]
+    history = track_patient(visits, settings)
+    place = {}
+    for row in history.rows:
+        if row.label is not None:
+            place[row.lesion_id] = patient.places[sorted(scans[row.study_day].made_of[row.label])]
+    gone = [row for row in history.rows if row.change is Change.RESOLVED]
+    for row in gone:
+        assert row.study_day != 2
+        assert np.all(place[row.lesion_id] < fields[row.study_day] + 7.0 * np.array(SPACING))
+    unseen = [row for row in history.rows if row.change is Change.NOT_ASSESSED and row.label is None]
+    assert len(gone) >= 2
+    assert len(unseen) >= 20

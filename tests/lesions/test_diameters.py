@@ -47,6 +47,19 @@ def test_ellipse_in_a_slice_has_its_two_axes():
     assert found.slice_perpendicular_mm == pytest.approx(12.0, abs=0.4)
 
 
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("tilted", [False, True])
+def test_an_ellipsoid_has_its_longest_and_its_next_axis_in_space(spacing, tilted, oblique):
+    axes = (oblique if tilted else np.eye(3)) @ np.diag(spacing)
+    semi = np.array([6.0, 10.0, 16.0])
+    reach = [int(np.ceil(17 / step)) for step in spacing]
+    indices = np.array(list(itertools.product(*[range(-n, n + 1) for n in reach])))
+    along = indices @ axes.T @ oblique  # its axes are turned against the grid, or lie along a turned one
+    found = diameters(indices[((along / semi) ** 2).sum(axis=1) <= 1] + 50, axes)
+    assert found.longest_mm == pytest.approx(32.0, abs=1.1 * max(spacing))
+    assert found.perpendicular_mm == pytest.approx(20.0, abs=1.1 * max(spacing))
+
+
 @pytest.mark.parametrize(
     "voxels",
     [

@@ -130,4 +130,4 @@ def test_burden_is_that_of_the_truth_whatever_the_alignment(trial, followed):
         truth = {(row["patient_id"], row["visit"]): float(row["burden_ml"]) for row in csv.DictReader(file)}
     for patient, (history, _) in followed.items():
         for row in history.trajectory:
-            assert row.burden == pytest.approx(truth[patient, row.visit], rel=0.01)
+            assert row.size == pytest.approx(truth[patient, row.visit], rel=0.01)

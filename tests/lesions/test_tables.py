@@ -40,6 +40,7 @@ def test_a_row_is_plain_values(history):
     assert rows[2]["predecessors"] == "L01"
     assert rows[2]["centroid_x_mm"] == pytest.approx(30, abs=0.1)
     assert rows[0]["predecessors"] is rows[0]["note"] is None
+    assert rows[2]["change_probability"] > 0.975
     assert {type(value) for row in rows for value in row.values()} <= {str, int, float, type(None)}
 
 
@@ -47,7 +48,8 @@ def test_measures_survive_json_and_hold_every_lesion(scene, settings):
     findings = scene().findings((HERE, 6), (THERE, 5), settings=settings)
     held = measures(findings)
     text = json.dumps(held, allow_nan=False)
-    assert list(held) == ["burden", "lesions"]
+    assert list(held) == ["burden", "lesions", "scan"]
+    assert held["scan"] == {"slice_mm": 1.0, "scanner": ""}
     assert [lesion["number"] for lesion in json.loads(text)["lesions"]] == [1, 2]
     assert json.loads(text)["burden"]["burden_ml"] == findings.burden.burden_ml
     assert json.dumps(measures(scene().findings((HERE, 6), (THERE, 5), settings=settings))) == text

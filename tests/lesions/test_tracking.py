@@ -71,8 +71,8 @@ def test_new_resolved_and_returned(scene, settings):
     assert back.predecessors == ("L02",)
     assert [row.new_count for row in history.trajectory] == [None, 1, 0, 0, 1]
     assert [row.resolved_count for row in history.trajectory] == [None, 0, 1, 0, 0]
-    assert history.trajectory[2].resolved_burden == pytest.approx(at(history, "V2")["L02"].volume_ml)
-    assert history.trajectory[1].new_burden == pytest.approx(at(history, "V2")["L02"].volume_ml)
+    assert history.trajectory[2].resolved_size == pytest.approx(at(history, "V2")["L02"].volume_ml)
+    assert history.trajectory[1].new_size == pytest.approx(at(history, "V2")["L02"].volume_ml)
 
 
 def test_a_merge_keeps_the_largest_name_lists_all_and_conserves_the_family(scene, settings):
@@ -122,7 +122,7 @@ def test_a_gap_is_not_assessed_and_the_next_visit_compares_across_it(scene, sett
     assert (gap.volume_ml, gap.organ_percent, gap.predecessors, gap.note) == (None, None, (), f"scan {status}")
     assert gap.family_change_percent is None
     assert at(history, "V3")["L01"].change_percent == pytest.approx(100 * ((8 / 6) ** 3 - 1), rel=0.08)
-    assert history.trajectory[1].burden is None
+    assert history.trajectory[1].size is None
     assert history.trajectory[1].status == status
 
 
@@ -146,7 +146,7 @@ def test_without_alignment_burden_stays_and_links_fall(scene, settings, known_al
     assert rows["V2-1"].family == ""
     assert rows["V2-1"].centroid_mm is None
     seen = rows["V2-1"].volume_ml + rows["V2-2"].volume_ml
-    assert seen == pytest.approx(history.trajectory[1].burden)
+    assert seen == pytest.approx(history.trajectory[1].size)
     assert history.trajectory[1].new_count is None
     assert course(history, "L01")[-1] == ("V3", Change.STABLE)
 
@@ -156,8 +156,8 @@ def test_a_failed_baseline_leaves_every_visit_by_itself(scene, settings):
     baseline = VisitFindings("V1", 0, None, is_baseline=True, status="failed")
     history = track_patient([baseline, canvas.visit("V2", 30, (A, 6), settings=settings, alignment=None)], settings)
     assert [(row.lesion_id, row.change) for row in history.rows] == [("V2-1", Change.NOT_ASSESSED)]
-    assert history.trajectory[1].burden > 0
-    assert history.trajectory[1].change is None
+    assert history.trajectory[1].size > 0
+    assert history.trajectory[1].size_change is None
 
 
 def test_resolved_needs_the_place_to_be_scanned(scene, settings):
@@ -268,7 +268,7 @@ def test_a_visit_before_the_baseline_is_followed_too(scene, settings, known_alig
     screening = canvas.visit("S", -20, (A, 5), settings=settings, alignment=known_alignment())
     history = track_patient([canvas.visit("V1", 0, (A, 6), settings=settings), screening], settings)
     assert course(history, "L01") == [("S", None), ("V1", Change.GROWING)]
-    assert [row.change for row in history.trajectory] == [None, 0]
+    assert [row.size_change for row in history.trajectory] == [None, 0]
 
 
 def test_images_without_millimetres_are_followed_by_share(scene, settings):
@@ -286,7 +286,7 @@ def test_images_without_millimetres_are_followed_by_share(scene, settings):
     assert grown.volume_ml is grown.centroid_mm is grown.longest_diameter_mm is None
     assert grown.organ_percent > 0
     assert (gone.change, gone.organ_percent, gone.volume_ml) == (Change.RESOLVED, 0, None)
-    assert history.trajectory[1].measure == "burden_percent"
+    assert history.trajectory[1].measure == "organ_percent"
 
 
 def test_planar_images_with_spacing_are_followed_by_area(scene, settings):
@@ -316,7 +316,7 @@ def test_no_lesion_anywhere(scene, settings):
         [canvas.visit("V1", 0, settings=settings), canvas.visit("V2", 30, settings=settings)], settings
     )
     assert history.rows == ()
-    assert [row.burden for row in history.trajectory] == [0, 0]
+    assert [row.size for row in history.trajectory] == [0, 0]
     assert history.trajectory[1].change_percent is None
     assert track_patient([], settings).trajectory == ()
 
@@ -345,3 +345,55 @@ def test_names_do_not_depend_on_the_minimum_of_others(scene):
     first, second = at(history, "V1"), at(history, "V2")
     assert list(first) == list(second) == [f"L{n:02d}" for n in range(1, 10)]
     assert all(first[name].centroid_mm == second[name].centroid_mm for name in first)
+
+
+SPECK = 2.3  # mm: 57 voxels of 1 mm³, about half of the minimum
+
+
+def test_what_shrank_below_the_minimum_is_not_resolved(scene, settings):
+    canvas = scene()
+    history = track_patient(
+        [
+            canvas.visit("V1", 0, (A, 6), (B, 5), settings=settings),
+            canvas.visit("V2", 30, (A, SPECK), settings=settings),
+            canvas.visit("V3", 60, settings=settings),
+        ],
+        settings,
+    )
+    assert course(history, "L01") == [("V1", None), ("V2", Change.SHRINKING), ("V3", Change.RESOLVED)]
+    assert course(history, "L02") == [("V1", None), ("V2", Change.RESOLVED)]
+    held = at(history, "V2")["L01"]
+    assert held.note == "0.057 ml in spots below the minimum size"
+    assert held.volume_ml == 0
+    assert held.change_percent == pytest.approx(100 * (57 / 925 - 1), abs=0.1)
+    assert held.change_probability > 0.99
+    assert [row.resolved_count for row in history.trajectory] == [None, 1, 1]
+    assert at(history, "V2")["L02"].change_probability > 0.99
+
+
+def test_what_had_been_there_below_the_minimum_is_not_new(scene, settings):
+    canvas = scene()
+    visits = [
+        canvas.visit("V1", 0, (A, 6), (B, SPECK), settings=settings),
+        canvas.visit("V2", 30, (A, 6), (B, 5), (C, 3), settings=settings),
+    ]
+    history = track_patient(visits, settings)
+    assert at(history, "V2")["L02"].change is Change.GROWING
+    assert at(history, "V2")["L02"].note == "0.057 ml in spots below the minimum size at V1"
+    assert at(history, "V2")["L03"].change is Change.NEW
+    assert history.trajectory[1].new_count == 1
+    barely = canvas.visit("V2", 30, (A, 6), (B, 3.0), settings=settings)  # 0.12 ml, the minimum is 0.1
+    close = at(track_patient([visits[0], barely], settings), "V2")["L02"]
+    assert close.change is Change.GROWING
+    wide = LesionSettings(repeatability_percent=60.0)
+    doubtful = at(track_patient([visits[0], barely], wide), "V2")["L02"]
+    assert (doubtful.change, doubtful.note) == (Change.INDETERMINATE, close.note)
+
+
+def test_a_new_lesion_at_the_minimum_is_new_with_a_probability_of_a_half(scene):
+    size = scene().findings((B, 4), settings=LesionSettings(minimum_ml=0.01)).lesions[0].volume_ml
+    settings = LesionSettings(minimum_ml=size)
+    canvas = scene()
+    visits = [canvas.visit("V1", 0, settings=settings), canvas.visit("V2", 30, (B, 4), settings=settings)]
+    row = at(track_patient(visits, settings), "V2")["L01"]
+    assert (row.change, row.change_probability) == (Change.NEW, pytest.approx(0.5))

@@ -120,7 +120,7 @@ def _patient(
         if status != "ok":
             continue
         change = None if not seen else 100 * (total - seen[0]) / seen[0] if seen[0] else None
-        trajectory.append({"visit": visit, "status": status, "change_percent": change})
+        trajectory.append({"course": "burden", "visit": visit, "status": status, "change_percent": change})
         found = _lesions(spec, patient, (visit, day), total, first=not seen)
         cells += found
         seen.append(total)
@@ -164,6 +164,10 @@ def _scan_row(spec: RunSpec, patient: str, visit: tuple[str, int], status: str, 
         "lesion_sha256": DIGEST if ok else None,
         "model": "thorax_ct" if ok else None,
         "model_sha256": DIGEST if ok else None,
+        "burden_lower_ml": total * 0.85 if ok and known and total else None,
+        "burden_upper_ml": total * 1.18 if ok and known and total else None,
+        "burden_lower_percent": percent * 0.85 if percent else None,
+        "burden_upper_percent": percent * 1.18 if percent else None,
     }
 
 

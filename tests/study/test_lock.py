@@ -33,14 +33,14 @@ def test_a_shipped_protocol_survives_the_round_trip(name: str, tmp_path: Path):
 
 def test_every_field_is_written_in_the_order_of_the_types(tmp_path: Path, minimal: str):
     path = tmp_path / "protocol.yaml"
-    path.write_text(minimal, encoding="utf-8")
+    path.write_text(minimal.replace("modality: CT", "modality: US"), encoding="utf-8")
     assert (
         dump_protocol(load_protocol(path))
         == """\
 study:
   id: trial
   title: A trial
-  modality: CT
+  modality: US
   sponsor: null
   data_cutoff: null
 visits:
@@ -75,6 +75,8 @@ lesions:
   minimum_pixels: 25
   matching_tolerance_mm: 5.0
   repeatability_percent: 30.0
+  repeatability: []
+  repeatability_common: 0.0
 endpoints:
   primary:
     measure: burden_ml

@@ -19,6 +19,7 @@ COMMANDS = {
     "segment": "organ and lesion masks of one scan",
     "register": "align a follow-up to its baseline; map points",
     "track": "lesions and their courses only, without comparison and reports",
+    "repeatability": "measurement error from scans repeated without a change between them",
     "analyze": "compare arms on any long table",
     "report": "rebuild the reports of a finished run",
     "simulate": "a phantom trial with known truth; power of a design",

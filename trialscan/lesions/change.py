@@ -3,83 +3,78 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from trialscan.lesions.error import MEASURES, TWO_SIDED_95, Measure, Measured, difference_sd, normal
 from trialscan.lesions.findings import Lesion
 from trialscan.lesions.history import Change
 from trialscan.study.sections import LesionSettings
 
-Measure = Literal["volume_ml", "area_mm2", "organ_percent"]
-
-MEASURES: tuple[Measure, ...] = ("volume_ml", "area_mm2", "organ_percent")
-SMALL = 3.0
+ONE_SIDED_95 = 1.6448536269514722
+RELEVANT_LOG = math.log(2.0)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The call, the change in percent of the earlier size, and what a reader should know of it."""
+    """The call, the change in percent of the earlier size, and what a reader should know of it.
+
+    `probability`: that the true change is as called, given the measured one and its error; None where it has none.
+    """
 
     change: Change
     percent: float | None
     note: str
+    probability: float | None = None
 
 
-def judge(before: Sequence[Lesion], after: Sequence[Lesion], settings: LesionSettings) -> Judgement:
+def judge(before: Sequence[Measured], after: Sequence[Measured], settings: LesionSettings) -> Judgement:
     """Compare the total size of lesions at an earlier visit with what they became.
 
-    A ratio within the protocol's repeatability, as a factor either way, is stable. Beyond it is growing or shrinking,
-    save where the measurement cannot carry the call: then it is indeterminate, and the note says why.
+    Both totals have an error (`error.total_sd`), on the log scale the difference has the root of their squared sum.
+    Beyond 1.96 of it the lesions grow or shrink. Within, they are stable when a doubling or halving can be excluded
+    (one-sided 95 %), and indeterminate when not, or when the edge of a scan may have made the difference.
     """
-    sizes = comparable_sizes(before, after)
-    if sizes is None:
+    measure = comparable_measure([m.lesion for m in before], [m.lesion for m in after])
+    if measure is None:
         return Judgement(Change.INDETERMINATE, None, "no size known in both scans")
-    earlier, later = sizes
-    percent = 100.0 * (later / earlier - 1.0)
-    beyond = math.log(later / earlier) / math.log1p(settings.repeatability_percent / 100.0)
-    change = Change.STABLE if abs(beyond) <= 1 else Change.GROWING if beyond > 0 else Change.SHRINKING
-    doubt = _cut(change, before, after) or _too_small(change, abs(beyond), before, after, settings)
-    return Judgement(Change.INDETERMINATE if doubt else change, percent, doubt)
+    earlier, later = (sum(float(getattr(m.lesion, measure)) for m in side) for side in (before, after))
+    sd, difference = difference_sd(before, after, measure, settings)
+    shift, percent = math.log(later / earlier), 100.0 * (later / earlier - 1.0)
+    change = _beyond(shift, sd)
+    cut = _cut(change, before, after)
+    if cut:
+        return Judgement(Change.INDETERMINATE, percent, cut)
+    doubt = "too uncertain to exclude a doubling or halving" if change is Change.INDETERMINATE else ""
+    note = "; ".join(part for part in (doubt, difference) if part)
+    return Judgement(change, percent, note, _probability(change, shift, sd))
 
 
-def comparable_sizes(before: Sequence[Lesion], after: Sequence[Lesion]) -> tuple[float, float] | None:
-    """Total sizes by the first measure that all lesions have: millilitres, square millimetres, share of the organ."""
+def comparable_measure(before: Sequence[Lesion], after: Sequence[Lesion]) -> Measure | None:
+    """The first measure that all lesions have: millilitres, square millimetres, share of the organ."""
     for measure in MEASURES:
-        totals = total_size(before, measure), total_size(after, measure)
-        if totals[0] is not None and totals[1] is not None:
-            return totals[0], totals[1]
+        if all(getattr(lesion, measure) is not None for lesion in (*before, *after)):
+            return measure
     return None
 
 
-def total_size(lesions: Sequence[Lesion], measure: Measure) -> float | None:
-    """The sum over lesions; None when it is unknown of one."""
-    values: list[float | None] = [getattr(lesion, measure) for lesion in lesions]
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+def _beyond(shift: float, sd: float) -> Change:
+    if abs(shift) > TWO_SIDED_95 * sd:
+        return Change.GROWING if shift > 0 else Change.SHRINKING
+    return Change.STABLE if abs(shift) + ONE_SIDED_95 * sd <= RELEVANT_LOG else Change.INDETERMINATE
 
 
-def _cut(change: Change, before: Sequence[Lesion], after: Sequence[Lesion]) -> str:
+def _probability(change: Change, shift: float, sd: float) -> float:
+    """Of a true change in the measured direction; for a stable lesion, of a true ratio between a half and two."""
+    if change is Change.STABLE:
+        return normal((RELEVANT_LOG - shift) / sd) - normal((-RELEVANT_LOG - shift) / sd)
+    return normal(abs(shift) / sd)
+
+
+def _cut(change: Change, before: Sequence[Measured], after: Sequence[Measured]) -> str:
     """Why the edge of the field of view forbids the call: a cut lesion is larger than measured, by an unknown part."""
-    cut_before = any(lesion.touches_border for lesion in before)
-    cut_after = any(lesion.touches_border for lesion in after)
+    cut_before = any(measured.lesion.touches_border for measured in before)
+    cut_after = any(measured.lesion.touches_border for measured in after)
     if cut_before and change is not Change.SHRINKING:
         return "cut by the edge of the earlier scan"
     if cut_after and change is not Change.GROWING:
         return "cut by the edge of the scan"
     return ""
-
-
-def _too_small(
-    change: Change, beyond: float, before: Sequence[Lesion], after: Sequence[Lesion], settings: LesionSettings
-) -> str:
-    """Lesions under three times the minimum repeat worse: there the change must be twice the repeatability (in log)."""
-    if change is Change.STABLE or beyond > 2:
-        return ""
-    small = any(_is_small(lesions, settings) for lesions in (before, after))
-    return "too small for a change of this size to be certain" if small else ""
-
-
-def _is_small(lesions: Sequence[Lesion], settings: LesionSettings) -> bool:
-    volume_ml = total_size(lesions, "volume_ml")
-    if volume_ml is not None:
-        return volume_ml < SMALL * settings.minimum_ml
-    return sum(lesion.voxel_count for lesion in lesions) < SMALL * settings.minimum_pixels

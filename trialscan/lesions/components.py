@@ -16,13 +16,18 @@ Box = tuple[slice, slice, slice]
 
 @dataclass(frozen=True)
 class Components:
-    """Kept components as labels 1…n by falling size, the box of each, and what was dropped."""
+    """Kept components as labels 1…n by falling size, the box of each, and the (m, 3) indices of what was dropped."""
 
     labels: NDArray[Any]
     counts: tuple[int, ...]
     boxes: tuple[Box, ...]
     dropped_count: int
-    dropped_voxels: int
+    dropped: NDArray[np.int64]
+
+    @property
+    def dropped_voxels(self) -> int:
+        """How many voxels were in components below the minimum."""
+        return len(self.dropped)
 
 
 def minimum_voxels(grid: Volume, settings: LesionSettings) -> int:
@@ -39,9 +44,9 @@ def find_components(mask: NDArray[np.bool_], minimum: int) -> Components:
     Voxels that share a face, an edge or a corner belong together (26 neighbours; 8 in a planar image). Labels run by
     falling voxel count, then by the position of the first voxel in array order.
     """
-    box = _occupied(mask)
+    box = occupied_box(mask)
     if box is None:
-        return Components(np.zeros(mask.shape, np.uint8), (), (), 0, 0)
+        return Components(np.zeros(mask.shape, np.uint8), (), (), 0, np.zeros((0, 3), np.int64))
     occupied = mask[box]
     every = np.empty(occupied.shape, np.int32)
     ndimage.label(occupied, structure=np.ones((3, 3, 3)), output=every)
@@ -55,10 +60,11 @@ def find_components(mask: NDArray[np.bool_], minimum: int) -> Components:
     labels[box][occupied] = renumber[found]
     counts = tuple(int(sizes[label]) for label in kept)
     boxes = tuple((part[0], part[1], part[2]) for part in ndimage.find_objects(labels) if part is not None)
-    return Components(labels, counts, boxes, len(order) - len(kept), len(found) - sum(counts))
+    small = np.argwhere(occupied & (labels[box] == 0)) + [axis.start for axis in box]
+    return Components(labels, counts, boxes, len(order) - len(kept), small)
 
 
-def _occupied(mask: NDArray[np.bool_]) -> Box | None:
+def occupied_box(mask: NDArray[np.bool_]) -> Box | None:
     """The smallest box that holds every True voxel."""
     ranges = []
     for axis in range(3):

@@ -16,6 +16,7 @@ class Diameters:
     """All in mm."""
 
     longest_mm: float
+    perpendicular_mm: float
     slice_mm: float
     slice_perpendicular_mm: float
 
@@ -27,10 +28,26 @@ def diameters(voxels: NDArray[np.int64], axes: Floats) -> Diameters:
     and what square shapes need: spheres come out right to half a voxel, boxes short by up to one voxel.
     """
     outline = _line_ends(voxels)
-    longest = _caliper(outline, axes)[0]
+    longest, ends = _caliper(outline, axes)
+    perpendicular = _perpendicular(_hull(outline) @ axes.T, axes @ ends, axes)
     slices = np.split(outline, np.flatnonzero(np.diff(outline[:, 2])) + 1)
     slice_mm, across_mm = max(_slice_diameters(part, axes) for part in slices)
-    return Diameters(longest, slice_mm, across_mm)
+    return Diameters(longest, perpendicular, slice_mm, across_mm)
+
+
+def _perpendicular(corners: Floats, along: Floats, axes: Floats) -> float:
+    """The greatest width of hull corners (n, 3 in mm) at right angles to `along`, half a voxel added."""
+    along = along / np.linalg.norm(along)
+    flat = corners - np.outer(corners @ along, along)
+    across, length = np.cross(along, axes[:, int(np.argmin(np.abs(along @ axes)))]), 0.0
+    if len(flat) > 1:
+        distances = pdist(flat)
+        farthest = int(np.argmax(distances))
+        if distances[farthest] > 1e-6 * np.linalg.norm(axes):
+            first, second = (index[farthest] for index in np.triu_indices(len(flat), k=1))
+            across, length = flat[second] - flat[first], float(distances[farthest])
+    across = across / np.linalg.norm(across)
+    return length + float(0.5 / np.linalg.norm(np.linalg.solve(axes, across)))
 
 
 def _slice_diameters(outline: NDArray[np.int64], axes: Floats) -> tuple[float, float]:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialscan.errors import GeometryError, LesionError
-from trialscan.imaging import Volume
+from trialscan.imaging import Units, Volume
 from trialscan.lesions.components import Box, Components, find_components, minimum_voxels
 from trialscan.lesions.diameters import diameters
 from trialscan.lesions.findings import Burden, Findings, Lesion
+from trialscan.lesions.organ import Organ, outline_organ
 from trialscan.segmentation import Segmentation
 from trialscan.study.sections import LesionSettings
 
@@ -58,10 +59,11 @@ def find_lesions(segmentation: Segmentation, image: Volume, settings: LesionSett
     found = find_components(mask, minimum_voxels(classes, settings))
     organ, organ_voxels = _organ_voxels(segmentation.organ, found)
     scale = _scale(classes, organ_voxels if organ else None)
-    measure = partial(_measure, found, segmentation, image, scale)
+    shape = outline_organ(segmentation.organ, found.labels) if found.counts else None
+    measure = partial(_measure, found, segmentation, image, scale, organ=shape)
     lesions = tuple(measure(number) for number in range(1, len(found.counts) + 1))
     burden = _burden(lesions, found, segmentation.class_names, scale, organ_voxels)
-    return Findings(classes.with_array(found.labels), lesions, burden)
+    return Findings(classes.with_array(found.labels), lesions, burden, found.dropped.astype(np.float64))
 
 
 def _check_grids(segmentation: Segmentation, image: Volume) -> None:
@@ -97,7 +99,9 @@ def _scale(grid: Volume, organ_voxels: int | None) -> _Scale:
     return _Scale(grid.voxel_ml, None, organ_voxels)
 
 
-def _measure(found: Components, segmentation: Segmentation, image: Volume, scale: _Scale, number: int) -> Lesion:
+def _measure(
+    found: Components, segmentation: Segmentation, image: Volume, scale: _Scale, number: int, *, organ: Organ | None
+) -> Lesion:
     box = found.boxes[number - 1]
     inside = found.labels[box] == number
     voxels = np.argwhere(inside) + [axis.start for axis in box]
@@ -105,7 +109,7 @@ def _measure(found: Components, segmentation: Segmentation, image: Volume, scale
     class_voxels = _class_voxels(segmentation.lesions.array[box][inside], segmentation.class_names)
     i, j, k = box
     lengths = diameters(voxels, image.affine[:3, :3]) if image.spacing_known else None
-    mean, deviation = _intensity(image.array[box][inside])
+    grey = _intensity(image, box, inside)
     x, y, z = image.to_world(voxels.mean(axis=0)[None])[0]
     return Lesion(
         number=number,
@@ -119,12 +123,19 @@ def _measure(found: Components, segmentation: Segmentation, image: Volume, scale
         longest_diameter_mm=lengths.longest_mm if lengths else None,
         slice_diameter_mm=lengths.slice_mm if lengths else None,
         slice_perpendicular_mm=lengths.slice_perpendicular_mm if lengths else None,
-        mean_intensity=mean,
-        sd_intensity=deviation,
+        mean_intensity=grey.mean,
+        sd_intensity=grey.deviation,
         centroid=(float(x), float(y), float(z)),
         centroid_unit="mm" if image.spacing_known else "pixel",
         bounding_box=((i.start, i.stop), (j.start, j.stop), (k.start, k.stop)),
         touches_border=_touches_border(box, image),
+        perpendicular_diameter_mm=lengths.perpendicular_mm if lengths else None,
+        intensity_p10=grey.percentiles[0],
+        intensity_p50=grey.percentiles[1],
+        intensity_p90=grey.percentiles[2],
+        mass_g=grey.mass_g,
+        surface_distance_mm=organ.distance_mm(inside, box) if organ else None,
+        side=organ.side(inside, box) if organ else "",
     )
 
 
@@ -137,10 +148,30 @@ def _class_voxels(held: NDArray[Any], class_names: Mapping[int, str]) -> dict[st
     return voxels
 
 
-def _intensity(values: NDArray[Any]) -> tuple[float | None, float | None]:
-    """Mean and population standard deviation of the finite values."""
+@dataclass(frozen=True)
+class _Grey:
+    """What the voxels of a lesion hold; None where none is a number."""
+
+    mean: float | None = None
+    deviation: float | None = None
+    percentiles: tuple[float | None, float | None, float | None] = (None, None, None)
+    mass_g: float | None = None
+
+
+def _intensity(image: Volume, box: Box, inside: NDArray[np.bool_]) -> _Grey:
+    """Mean, population standard deviation and percentiles of the finite values; mass where they are HU with volume.
+
+    Voxels that are no number weigh as much as the others do on average.
+    """
+    values = image.array[box][inside]
     finite = values[np.isfinite(values)].astype(np.float64)
-    return (float(finite.mean()), float(finite.std())) if finite.size else (None, None)
+    if not finite.size:
+        return _Grey()
+    low, middle, high = (float(value) for value in np.percentile(finite, [10, 50, 90]))
+    heavy = image.units is Units.HU and image.spacing_known and not image.is_planar
+    density = np.maximum(finite + 1000.0, 0.0).mean() / 1000.0
+    mass = float(density * values.size * image.voxel_ml) if heavy else None
+    return _Grey(float(finite.mean()), float(finite.std()), (low, middle, high), mass)
 
 
 def _touches_border(box: Box, grid: Volume) -> bool:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trialscan.imaging import Volume
 
 
@@ -28,6 +31,11 @@ class Lesion:
     bounding_box : half-open index ranges along i, j and k.
     touches_border : whether it reaches the edge of the scanned field, so that part of it may lie outside.
         The slice axis of a planar image does not count.
+    perpendicular_diameter_mm : the lesion's greatest width at right angles to the longest diameter, in space.
+    intensity_p10, intensity_p50, intensity_p90 : percentiles, over finite voxels.
+    mass_g : of CT, where a voxel of h HU weighs (h + 1000) / 1000 g a ml, and no less than nothing.
+    surface_distance_mm : least distance to the organ's border, 0 where it reaches it; None without organ or spacing.
+    side : "left" or "right" of the patient where the organ is a pair; empty where that is not sure.
     """
 
     number: int
@@ -47,6 +55,13 @@ class Lesion:
     centroid_unit: Literal["mm", "pixel"]
     bounding_box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     touches_border: bool
+    perpendicular_diameter_mm: float | None = None
+    intensity_p10: float | None = None
+    intensity_p50: float | None = None
+    intensity_p90: float | None = None
+    mass_g: float | None = None
+    surface_distance_mm: float | None = None
+    side: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,10 +85,15 @@ class Burden:
     dropped_ml: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Findings:
-    """The lesions of one scan: a label map on its native grid (0 none, n lesion n), the list, and the burden."""
+    """The lesions of one scan.
+
+    labels : on the native grid, 0 none, n lesion n.
+    dropped : (m, 3) indices of the voxels outlined as lesion but in spots below the minimum size.
+    """
 
     labels: Volume
     lesions: tuple[Lesion, ...]
     burden: Burden
+    dropped: NDArray[np.float64]

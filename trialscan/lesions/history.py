@@ -1,10 +1,11 @@
 """What a patient's visits say together: the course of each lesion and of the whole burden."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from trialscan.lesions.findings import Findings
+from trialscan.lesions.findings import Findings, Lesion
 from trialscan.registration import Alignment
 
 VisitStatus = Literal["ok", "failed", "missing"]
@@ -35,6 +36,7 @@ class VisitFindings:
     alignment : between this scan and the baseline; None at the baseline, and where none was made.
     is_baseline : whether its coordinates are those of the history; at most one visit of a patient.
     status : "ok", "failed" (a scan that could not be processed) or "missing" (no scan).
+    scanner : its name and kernel; sizes compare worse between scans that name different ones. Empty where unknown.
     """
 
     visit: str
@@ -43,6 +45,7 @@ class VisitFindings:
     alignment: Alignment | None = None
     is_baseline: bool = False
     status: VisitStatus = "ok"
+    scanner: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class LesionRow:
     family_change_percent : of the family's size at the baseline; None where either is unknown or the baseline has none.
     predecessors : lesion_ids at the last assessed visit that this lesion continues, its own included.
     note : why it was not assessed, or what a reader should know of the call.
+    change_probability : that the true change is as called (see docs/lesions.md); of merged and split lesions, that of
+        the call on their total. None without a call, and where an edge of the field decides it.
+    sd_log : standard deviation of the natural logarithm of the measured size; None where not seen.
+    lesion : all its native measures; None where not seen.
     """
 
     visit: str
@@ -81,42 +88,67 @@ class LesionRow:
     family_change_percent: float | None
     predecessors: tuple[str, ...]
     note: str
+    change_probability: float | None = None
+    sd_log: float | None = None
+    lesion: Lesion | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True)
 class TrajectoryRow:
-    """The whole burden at one visit; every figure without a unit in its name is in that of `measure`.
+    """One course at one visit: of the whole burden, of a family of lesions, or of one lesion.
+
+    Every figure without a unit in its name is in that of `measure`. Changes are from the start: the baseline, or for a
+    lesion or family that the baseline does not show, the first visit that does.
 
     Attributes
     ----------
-    measure : "burden_ml" when every scan of the patient has millilitres, "burden_percent" otherwise.
-    burden : None when the visit has no findings or the measure is unknown.
-    change, change_percent : from the baseline.
-    nadir : the least burden from the baseline up to this visit; change_from_nadir_percent compares with it.
-    best_response_percent : the lowest change_percent up to this visit, the baseline's 0 not counted.
-    new_count, new_burden : lesions called new at this visit; None when the visit was not linked.
-    resolved_count, resolved_burden : lesions called resolved at this visit, by their last size; None likewise.
+    course : "burden", or the name of a family or lesion.
+    measure : "volume_ml" when every scan of the patient has millilitres, "organ_percent" otherwise.
+    size : None when the visit has no findings, the lesion was not assessed, or the measure is unknown.
+    size_lower, size_upper : 95 % limits of the true size; None where the size is 0 or None.
+    class_ml : volume of each class; empty where unknown.
+    lesion_count : lesions that the size is the sum of.
+    nadir : the least size from the start up to this visit; change_from_nadir_percent compares with it.
+    best_response_percent : the lowest change_percent up to this visit, the start's 0 not counted.
+    progressed : whether the size exceeds the nadir by more than measurement error.
+    days_to_progression : from the start to the first visit that progressed; None before it.
+    new_count, new_size : lesions called new at this visit; None when the visit was not linked, and but for the burden.
+    resolved_count, resolved_size : lesions called resolved at this visit, by their last size; None likewise.
+    lesion_shift_mm : length of the median displacement of the lesions that one lesion of the last assessed visit
+        continues, in baseline coordinates: drift of the alignment. None for fewer than three, and but for the burden.
     """
 
+    course: str
     visit: str
     study_day: int
     status: VisitStatus
-    measure: Literal["burden_ml", "burden_percent"]
-    burden: float | None
-    change: float | None
+    measure: Literal["volume_ml", "organ_percent"]
+    size: float | None
+    size_lower: float | None
+    size_upper: float | None
+    class_ml: Mapping[str, float]
+    lesion_count: int | None
+    size_change: float | None
     change_percent: float | None
     nadir: float | None
     change_from_nadir_percent: float | None
     best_response_percent: float | None
-    new_count: int | None
-    new_burden: float | None
-    resolved_count: int | None
-    resolved_burden: float | None
+    progressed: bool | None
+    days_to_progression: int | None
+    new_count: int | None = None
+    new_size: float | None = None
+    resolved_count: int | None = None
+    resolved_size: float | None = None
+    lesion_shift_mm: float | None = None
 
 
 @dataclass(frozen=True)
 class History:
-    """A patient's lesions by visit and id, and the burden by visit."""
+    """A patient's lesions by visit and id, the burden by visit, and the course of each family and lesion by visit.
+
+    Families of a single lesion have no course of their own.
+    """
 
     rows: tuple[LesionRow, ...]
     trajectory: tuple[TrajectoryRow, ...]
+    courses: tuple[TrajectoryRow, ...]

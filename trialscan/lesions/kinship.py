@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from trialscan.lesions.change import MEASURES
+from trialscan.lesions.error import MEASURES
 from trialscan.lesions.history import Change, LesionRow, VisitFindings
 from trialscan.lesions.identity import families
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from trialscan.imaging import Volume
+from trialscan.lesions.error import ScanFacts
 from trialscan.lesions.findings import Findings, Lesion
 from trialscan.lesions.history import VisitFindings
 from trialscan.registration import Alignment
@@ -39,11 +40,17 @@ class Cloud:
 
 @dataclass(frozen=True, eq=False)
 class PlacedVisit:
-    """An aligned visit: its lesions as clouds, and what its scan covered."""
+    """An aligned visit: its lesions as clouds, what lay below the minimum size as points, and what its scan covered."""
 
     visit: VisitFindings
     findings: Findings
     clouds: tuple[Cloud, ...]
+    traces: Floats
+
+    @property
+    def facts(self) -> ScanFacts:
+        """What decides how well this scan's sizes repeat."""
+        return scan_facts(self.findings, self.visit.scanner)
 
     @property
     def error_mm(self) -> float | None:
@@ -51,6 +58,13 @@ class PlacedVisit:
         if self.visit.alignment is None:
             return 0.0
         return self.visit.alignment.quality.get("estimated_error_mm_p95")
+
+    def trace_voxels(self, cloud: Cloud, reach: float) -> int:
+        """Voxels of this scan that were outlined within `reach` of `cloud`, but in spots below the minimum size."""
+        if not len(self.traces):
+            return 0
+        distances, _ = cloud.tree.query(self.traces, distance_upper_bound=reach + cloud.radius)
+        return int(np.isfinite(distances).sum())
 
     def covers(self, cloud: Cloud, margin: float) -> bool:
         """Whether this scan shows the place of `cloud`: 95 % of it at least `margin` (mm or pixels) inside the field.
@@ -70,7 +84,17 @@ class PlacedVisit:
 def place(visit: VisitFindings, findings: Findings) -> PlacedVisit:
     """Map the lesions of a visit that is the baseline, or has an alignment to it, to baseline coordinates."""
     clouds = tuple(_cloud(findings.labels, lesion, visit.alignment) for lesion in findings.lesions)
-    return PlacedVisit(visit, findings, clouds)
+    traces = findings.labels.to_world(findings.dropped)
+    if visit.alignment is not None and len(traces):
+        traces = visit.alignment.to_baseline(traces)
+    return PlacedVisit(visit, findings, clouds, traces)
+
+
+def scan_facts(findings: Findings, scanner: str) -> ScanFacts:
+    """A scan's slice thickness (its longest voxel edge) and scanner."""
+    grid = findings.labels
+    measured = grid.spacing_known and not grid.is_planar
+    return ScanFacts(max(grid.grid_spacing) if measured else None, scanner)
 
 
 def _cloud(grid: Volume, lesion: Lesion, alignment: Alignment | None) -> Cloud:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trialscan.lesions.change import judge
+from trialscan.lesions.error import Measured, lesion_sd
 from trialscan.lesions.findings import Findings, Lesion
 from trialscan.lesions.history import Change, LesionRow, VisitFindings
-from trialscan.lesions.placement import Cloud, PlacedVisit
+from trialscan.lesions.placement import Cloud, PlacedVisit, scan_facts
 from trialscan.study.sections import LesionSettings
 
 
@@ -25,17 +26,23 @@ class Track:
         """The lasting name: "L01" onwards."""
         return f"L{self.number:02d}"
 
+    @property
+    def measured(self) -> Measured:
+        """The lesion with the scan it was last seen in."""
+        return Measured(self.lesion, self.seen.facts)
+
 
 @dataclass(frozen=True)
 class Call:
-    """What is said of a lesion's change."""
+    """What is said of a lesion's change, and the probability that it is right."""
 
     change: Change | None
     percent: float | None = None
     note: str = ""
+    probability: float | None = None
 
 
-def seen_row(track: Track, call: Call, predecessors: Sequence[Track]) -> LesionRow:
+def seen_row(track: Track, call: Call, predecessors: Sequence[Track], settings: LesionSettings) -> LesionRow:
     """The row of a lesion at the visit where it is seen."""
     visit, lesion = track.seen.visit, track.lesion
     return LesionRow(
@@ -56,12 +63,15 @@ def seen_row(track: Track, call: Call, predecessors: Sequence[Track]) -> LesionR
         family_change_percent=None,
         predecessors=tuple(sorted((other.lesion_id for other in predecessors), key=_by_number)),
         note=call.note,
+        change_probability=call.probability,
+        sd_log=lesion_sd(track.measured, settings, across=False),
+        lesion=lesion,
     )
 
 
 def unseen_row(track: Track, visit: VisitFindings, call: Call) -> LesionRow:
-    """The row of a known lesion at a visit where it is gone (sizes 0) or could not be assessed (sizes unknown)."""
-    gone = call.change is Change.RESOLVED
+    """The row of a known lesion at a visit that shows none (sizes 0), or where it was not assessed (sizes unknown)."""
+    gone = call.change is not Change.NOT_ASSESSED
     lesion = track.lesion
     return LesionRow(
         visit=visit.visit,
@@ -81,10 +91,11 @@ def unseen_row(track: Track, visit: VisitFindings, call: Call) -> LesionRow:
         family_change_percent=None,
         predecessors=(track.lesion_id,) if gone else (),
         note=call.note,
+        change_probability=call.probability,
     )
 
 
-def unlinked_rows(visit: VisitFindings, findings: Findings, reason: str) -> list[LesionRow]:
+def unlinked_rows(visit: VisitFindings, findings: Findings, reason: str, settings: LesionSettings) -> list[LesionRow]:
     """The lesions of a visit that has no place in baseline coordinates, under names of that visit alone."""
     return [
         LesionRow(
@@ -105,21 +116,23 @@ def unlinked_rows(visit: VisitFindings, findings: Findings, reason: str) -> list
             family_change_percent=None,
             predecessors=(),
             note=reason,
+            sd_log=lesion_sd(Measured(lesion, scan_facts(findings, visit.scanner)), settings, across=False),
+            lesion=lesion,
         )
         for lesion in findings.lesions
     ]
 
 
 def linked_call(
-    before: Sequence[Track], after: Sequence[Lesion], *, merged: bool, split: bool, settings: LesionSettings
+    before: Sequence[Track], after: Sequence[Track], *, merged: bool, split: bool, settings: LesionSettings
 ) -> Call:
     """The call on lesions that continue earlier ones; of those that merged or split, on all of them together."""
-    judgement = judge([track.lesion for track in before], after, settings)
+    judgement = judge([track.measured for track in before], [track.measured for track in after], settings)
     if not merged and not split:
-        return Call(judgement.change, judgement.percent, judgement.note)
+        return Call(judgement.change, judgement.percent, judgement.note, judgement.probability)
     total = "total change indeterminate" if judgement.change is Change.INDETERMINATE else f"total {judgement.change}"
     note = f"{total}: {judgement.note}" if judgement.note else total
-    return Call(Change.MERGED if merged else Change.SPLIT, judgement.percent, note)
+    return Call(Change.MERGED if merged else Change.SPLIT, judgement.percent, note, judgement.probability)
 
 
 def _zero(gone: bool, last: float | None) -> float | None:

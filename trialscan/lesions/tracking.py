@@ -6,15 +6,20 @@ from dataclasses import replace
 import numpy as np
 
 from trialscan.errors import LesionError
+from trialscan.lesions.components import minimum_voxels
 from trialscan.lesions.correspondence import Link, link_lesions
+from trialscan.lesions.error import Measured, above_minimum
 from trialscan.lesions.history import Change, History, LesionRow, VisitFindings
 from trialscan.lesions.identity import Step, heirs, steps
 from trialscan.lesions.kinship import with_families
-from trialscan.lesions.placement import Cloud, PlacedVisit, place
+from trialscan.lesions.placement import PlacedVisit, place
 from trialscan.lesions.rows import Call, Track, linked_call, seen_row, unlinked_rows, unseen_row
-from trialscan.lesions.tolerance import least_tolerance, pair_tolerance
-from trialscan.lesions.trajectory import trajectory
+from trialscan.lesions.tolerance import least_tolerance, lesion_displacement, pair_tolerance
+from trialscan.lesions.traces import trace_call, trace_of
+from trialscan.lesions.trajectory import courses, trajectory
 from trialscan.study.sections import LesionSettings
+
+TRACE_SHARE = 0.25
 
 
 def track_patient(visits: Sequence[VisitFindings], settings: LesionSettings) -> History:
@@ -33,7 +38,8 @@ def track_patient(visits: Sequence[VisitFindings], settings: LesionSettings) -> 
     tracker = _Tracker(settings, least_tolerance(ordered, settings))
     rows = [row for visit in ordered for row in tracker.advance(visit)]
     linked = tuple(placed.visit.visit for placed in tracker.assessed)
-    return History(with_families(rows, ordered), trajectory(ordered, rows, linked))
+    related = with_families(rows, ordered)
+    return History(related, trajectory(ordered, related, linked, settings), courses(ordered, related, settings))
 
 
 def _check(visits: Sequence[VisitFindings]) -> None:
@@ -80,7 +86,7 @@ class _Tracker:
             return self._link(place(visit, visit.findings))
         unassessed = Call(Change.NOT_ASSESSED, None, reason)
         rows = [unseen_row(track, visit, unassessed) for track in self._known(resolved=False)]
-        return rows if visit.findings is None else rows + unlinked_rows(visit, visit.findings, reason)
+        return rows if visit.findings is None else rows + unlinked_rows(visit, visit.findings, reason, self.settings)
 
     def _known(self, *, resolved: bool) -> list[Track]:
         return [track for _, track in sorted(self.tracks.items()) if track.resolved == resolved]
@@ -88,9 +94,10 @@ class _Tracker:
     def _link(self, placed: PlacedVisit) -> list[LesionRow]:
         """Link a visit with the lesions present before; what stays unlinked, with those that had resolved."""
         present, gone = self._known(resolved=False), self._known(resolved=True)
-        links = self._links(present, placed, range(len(placed.clouds)))
+        shown = lesion_displacement([track.cloud for track in present], placed.clouds, self.least)
+        links = self._links(present, placed, range(len(placed.clouds)), shown)
         fresh = sorted(set(range(len(placed.clouds))) - {link.later for link in links})
-        returns = self._links(gone, placed, fresh)
+        returns = self._links(gone, placed, fresh, shown)
         links += [Link(link.earlier + len(present), link.later) for link in returns]
         known = present + gone
         named = self._name(known, links, placed)
@@ -99,8 +106,10 @@ class _Tracker:
         self.assessed.append(placed)
         return sorted(rows, key=lambda row: int(row.lesion_id[1:]))
 
-    def _links(self, tracks: Sequence[Track], placed: PlacedVisit, lesions: Sequence[int]) -> list[Link]:
-        reach = np.array([pair_tolerance(track.seen, placed, self.least) for track in tracks])
+    def _links(
+        self, tracks: Sequence[Track], placed: PlacedVisit, lesions: Sequence[int], shown: float | None
+    ) -> list[Link]:
+        reach = np.array([pair_tolerance(track.seen, placed, self.least, shown) for track in tracks])
         found = link_lesions([track.cloud for track in tracks], [placed.clouds[lesion] for lesion in lesions], reach)
         return [Link(link.earlier, lesions[link.later]) for link in found]
 
@@ -123,28 +132,50 @@ class _Tracker:
     ) -> list[LesionRow]:
         """The rows of the lesions that a step leads to."""
         if not step.earlier:
-            return [seen_row(named[lesion], self._first_call(named[lesion].cloud), ()) for lesion in step.later]
+            return [self._seen(named[lesion], self._first_call(named[lesion]), ()) for lesion in step.later]
         before = [known[track] for track in step.earlier]
-        after = [named[lesion].lesion for lesion in step.later]
+        after = [named[lesion] for lesion in step.later]
         rows = []
         for lesion in step.later:
             sources = [link.earlier for link in links if link.later == lesion]
             split = any(link.earlier in sources and link.later != lesion for link in links)
-            call = _return_call(before) or linked_call(
+            call = self._return_call(before, named[lesion]) or linked_call(
                 before, after, merged=len(sources) > 1, split=split, settings=self.settings
             )
-            rows.append(seen_row(named[lesion], call, [known[source] for source in sources]))
+            rows.append(self._seen(named[lesion], call, [known[source] for source in sources]))
         return rows
 
-    def _first_call(self, cloud: Cloud) -> Call:
-        """The call on a lesion that continues none: new only where an earlier scan had looked."""
+    def _seen(self, track: Track, call: Call, predecessors: Sequence[Track]) -> LesionRow:
+        return seen_row(track, call, predecessors, self.settings)
+
+    def _first_call(self, track: Track) -> Call:
+        """The call on a lesion that continues none: new only where an earlier scan had looked and shown nothing."""
         if not self.assessed:
             return Call(None)
-        covering = [earlier.visit.visit for earlier in self.assessed if earlier.covers(cloud, self.least)]
+        covering = [earlier for earlier in self.assessed if earlier.covers(track.cloud, self.least)]
         if not covering:
             return Call(Change.NOT_ASSESSED, None, "place not covered by any earlier scan")
         latest = covering[-1]
-        return Call(Change.NEW, None, "" if latest == self.assessed[-1].visit.visit else f"place last seen at {latest}")
+        trace = self._trace(latest, track, pair_tolerance(latest, track.seen, self.least))
+        if trace:
+            call = trace_call([trace], [track.measured], self.settings)
+            return replace(call, note=f"{call.note} at {latest.visit.visit}")
+        note = "" if latest is self.assessed[-1] else f"place last seen at {latest.visit.visit}"
+        return Call(Change.NEW, None, note, above_minimum(track.measured, self.settings))
+
+    def _return_call(self, before: Sequence[Track], track: Track) -> Call | None:
+        """The call on lesions that had been found gone: new again."""
+        if not any(earlier.resolved for earlier in before):
+            return None
+        last = max((earlier.seen.visit for earlier in before), key=lambda visit: (visit.study_day, visit.visit))
+        probability = above_minimum(track.measured, self.settings)
+        return Call(Change.NEW, None, f"returned, last seen at {last.visit}", probability)
+
+    def _trace(self, placed: PlacedVisit, track: Track, reach: float) -> Measured | None:
+        """What a scan shows of a lesion below the minimum size; None when less than a quarter of the minimum."""
+        voxels = placed.trace_voxels(track.cloud, reach)
+        least = TRACE_SHARE * minimum_voxels(placed.findings.labels, self.settings)
+        return trace_of(track.lesion, placed, voxels) if voxels and voxels >= least else None
 
     def _absent(self, known: Sequence[Track], links: Iterable[Link], placed: PlacedVisit) -> list[LesionRow]:
         """The rows of lesions that were present and continue in none: resolved only where this scan has looked."""
@@ -153,18 +184,18 @@ class _Tracker:
         for track in (track for position, track in enumerate(known) if position not in continued):
             if track.resolved:
                 continue
-            if placed.covers(track.cloud, pair_tolerance(track.seen, placed, self.least)):
+            call = self._lost_call(track, placed)
+            if call.change is Change.RESOLVED:
                 self.tracks[track.number] = replace(track, resolved=True)
-                call = Call(Change.RESOLVED, -100.0)
-            else:
-                call = Call(Change.NOT_ASSESSED, None, "place not covered by this scan")
             rows.append(unseen_row(track, placed.visit, call))
         return rows
 
-
-def _return_call(before: Sequence[Track]) -> Call | None:
-    """The call on lesions that had been found gone: new again."""
-    if not any(track.resolved for track in before):
-        return None
-    last = max((track.seen.visit for track in before), key=lambda visit: (visit.study_day, visit.visit))
-    return Call(Change.NEW, None, f"returned, last seen at {last.visit}")
+    def _lost_call(self, track: Track, placed: PlacedVisit) -> Call:
+        """The call on a lesion that continues in none: resolved only where the scan has looked and shows nothing."""
+        reach = pair_tolerance(track.seen, placed, self.least)
+        if not placed.covers(track.cloud, reach):
+            return Call(Change.NOT_ASSESSED, None, "place not covered by this scan")
+        trace = self._trace(placed, track, reach)
+        if trace:
+            return trace_call([track.measured], [trace], self.settings)
+        return Call(Change.RESOLVED, -100.0, "", above_minimum(track.measured, self.settings))

@@ -1,35 +1,32 @@
-"""The course of the whole burden, visit by visit."""
+"""The courses of a patient: of the whole burden, of each family and of each lesion, visit by visit."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from trialscan.lesions.course import CourseMeasure, Point, course
+from trialscan.lesions.error import Measured
 from trialscan.lesions.history import Change, LesionRow, TrajectoryRow, VisitFindings
+from trialscan.lesions.placement import scan_facts
+from trialscan.study.sections import LesionSettings
 
-BurdenMeasure = Literal["burden_ml", "burden_percent"]
-
-
-@dataclass(frozen=True)
-class _Course:
-    """What earlier visits, from the baseline on, have shown."""
-
-    baseline: float | None = None
-    nadir: float | None = None
-    best_percent: float | None = None
+BURDEN = "burden"
+FEWEST_SHIFTED = 3
 
 
 @dataclass(frozen=True)
 class _Turnover:
     """Lesions that came or went at a visit; None where that is unknown."""
 
-    count: int | None
-    burden: float | None
+    count: int
+    size: float | None
 
 
 def trajectory(
-    visits: Sequence[VisitFindings], rows: Sequence[LesionRow], linked: Sequence[str]
+    visits: Sequence[VisitFindings], rows: Sequence[LesionRow], linked: Sequence[str], settings: LesionSettings
 ) -> tuple[TrajectoryRow, ...]:
-    """Build a row for each visit.
+    """The course of the whole burden, a row a visit.
 
     Parameters
     ----------
@@ -38,81 +35,100 @@ def trajectory(
     linked : names of the visits whose lesions were linked with earlier ones, in order.
     """
     measure = _measure(visits)
-    new = _new(rows, linked, measure)
-    resolved = _resolved(rows, linked, measure)
-    course = _Course()
-    result = []
-    for visit in visits:
-        burden = None if visit.findings is None else getattr(visit.findings.burden, measure)
-        course = _advance(course, burden, is_baseline=visit.is_baseline)
-        result.append(
-            _row(visit, measure, burden, course, new=new.get(visit.visit), resolved=resolved.get(visit.visit))
+    new, resolved, shift = _new(rows, linked, measure), _resolved(rows, linked, measure), _shifts(rows)
+    points = [Point(visit, _everything(visit), _burden(visit, measure)) for visit in visits]
+    start = next((visit.visit for visit in visits if visit.is_baseline), None)
+    return tuple(
+        replace(
+            row,
+            new_count=new[row.visit].count if row.visit in new else None,
+            new_size=new[row.visit].size if row.visit in new else None,
+            resolved_count=resolved[row.visit].count if row.visit in resolved else None,
+            resolved_size=resolved[row.visit].size if row.visit in resolved else None,
+            lesion_shift_mm=shift.get(row.visit),
         )
-    return tuple(result)
-
-
-def _measure(visits: Sequence[VisitFindings]) -> BurdenMeasure:
-    found = [visit.findings.burden for visit in visits if visit.findings is not None]
-    return "burden_ml" if all(burden.burden_ml is not None for burden in found) else "burden_percent"
-
-
-def _advance(course: _Course, burden: float | None, *, is_baseline: bool) -> _Course:
-    if burden is None:
-        return course
-    if is_baseline:
-        return _Course(burden, burden, None)
-    if course.baseline is None or course.nadir is None:
-        return course
-    percent = _percent(burden, course.baseline)
-    known = [value for value in (percent, course.best_percent) if value is not None]
-    return _Course(course.baseline, min(course.nadir, burden), min(known, default=None))
-
-
-def _row(
-    visit: VisitFindings,
-    measure: BurdenMeasure,
-    burden: float | None,
-    course: _Course,
-    *,
-    new: _Turnover | None,
-    resolved: _Turnover | None,
-) -> TrajectoryRow:
-    known = burden is not None and course.baseline is not None
-    return TrajectoryRow(
-        visit=visit.visit,
-        study_day=visit.study_day,
-        status=visit.status,
-        measure=measure,
-        burden=burden,
-        change=None if burden is None or course.baseline is None else burden - course.baseline,
-        change_percent=_percent(burden, course.baseline),
-        nadir=course.nadir if known else None,
-        change_from_nadir_percent=_percent(burden, course.nadir),
-        best_response_percent=course.best_percent if known else None,
-        new_count=new.count if new else None,
-        new_burden=new.burden if new else None,
-        resolved_count=resolved.count if resolved else None,
-        resolved_burden=resolved.burden if resolved else None,
+        for row in course(BURDEN, points, measure, start, settings)
     )
 
 
-def _percent(value: float | None, reference: float | None) -> float | None:
-    """Change in percent of the reference; None where either is unknown or the reference is nothing."""
-    return 100.0 * (value / reference - 1.0) if value is not None and reference else None
+def courses(
+    visits: Sequence[VisitFindings], rows: Sequence[LesionRow], settings: LesionSettings
+) -> tuple[TrajectoryRow, ...]:
+    """The course of every family of several lesions, then of every lesion; visits without a row of it are left out."""
+    measure = _measure(visits)
+    named = [row for row in rows if row.family]
+    groups: dict[str, list[LesionRow]] = {}
+    for row in sorted(named, key=lambda row: int(row.family[1:])):
+        groups.setdefault(row.family, []).append(row)
+    groups = {name: kin for name, kin in groups.items() if len({row.lesion_id for row in kin}) > 1}
+    for row in sorted(named, key=lambda row: int(row.lesion_id[1:])):
+        groups.setdefault(row.lesion_id, []).append(row)
+    return tuple(line for name, kin in groups.items() for line in _group_course(name, kin, visits, measure, settings))
 
 
-def _size(row: LesionRow, measure: BurdenMeasure) -> float | None:
-    return row.volume_ml if measure == "burden_ml" else row.organ_percent
+def _group_course(
+    name: str,
+    rows: Sequence[LesionRow],
+    visits: Sequence[VisitFindings],
+    measure: CourseMeasure,
+    settings: LesionSettings,
+) -> tuple[TrajectoryRow, ...]:
+    held: dict[str, list[LesionRow]] = {}
+    for row in rows:
+        held.setdefault(row.visit, []).append(row)
+    points = [_group_point(visit, held[visit.visit], measure) for visit in visits if visit.visit in held]
+    return course(name, points, measure, _start(points, visits), settings)
 
 
-def _new(rows: Sequence[LesionRow], linked: Sequence[str], measure: BurdenMeasure) -> Mapping[str, _Turnover]:
+def _start(points: Sequence[Point], visits: Sequence[VisitFindings]) -> str | None:
+    """The first visit that shows the lesions, from the baseline on where there is one."""
+    order = [visit.visit for visit in visits]
+    first = next((place for place, visit in enumerate(visits) if visit.is_baseline), 0)
+    seen = (point.visit.visit for point in points if point.size and order.index(point.visit.visit) >= first)
+    return next(seen, None)
+
+
+def _group_point(visit: VisitFindings, rows: Sequence[LesionRow], measure: CourseMeasure) -> Point:
+    findings = visit.findings
+    if findings is None or any(row.lesion is None and row.change is Change.NOT_ASSESSED for row in rows):
+        return Point(visit, None, None)
+    facts = scan_facts(findings, visit.scanner)
+    lesions = tuple(Measured(row.lesion, facts) for row in rows if row.lesion is not None)
+    return Point(visit, lesions, _total([getattr(one.lesion, measure) for one in lesions]))
+
+
+def _everything(visit: VisitFindings) -> tuple[Measured, ...] | None:
+    if visit.findings is None:
+        return None
+    facts = scan_facts(visit.findings, visit.scanner)
+    return tuple(Measured(lesion, facts) for lesion in visit.findings.lesions)
+
+
+def _measure(visits: Sequence[VisitFindings]) -> CourseMeasure:
+    found = [visit.findings.burden for visit in visits if visit.findings is not None]
+    return "volume_ml" if all(burden.burden_ml is not None for burden in found) else "organ_percent"
+
+
+def _burden(visit: VisitFindings, measure: CourseMeasure) -> float | None:
+    if visit.findings is None:
+        return None
+    burden = visit.findings.burden
+    return burden.burden_ml if measure == "volume_ml" else burden.burden_percent
+
+
+def _total(sizes: Sequence[float | None]) -> float | None:
+    known = [size for size in sizes if size is not None]
+    return float(sum(known)) if len(known) == len(sizes) else None
+
+
+def _new(rows: Sequence[LesionRow], linked: Sequence[str], measure: CourseMeasure) -> Mapping[str, _Turnover]:
     return {
-        visit: _turnover([_size(row, measure) for row in rows if row.visit == visit and row.change is Change.NEW])
+        visit: _turnover([getattr(row, measure) for row in rows if row.visit == visit and row.change is Change.NEW])
         for visit in linked[1:]
     }
 
 
-def _resolved(rows: Sequence[LesionRow], linked: Sequence[str], measure: BurdenMeasure) -> Mapping[str, _Turnover]:
+def _resolved(rows: Sequence[LesionRow], linked: Sequence[str], measure: CourseMeasure) -> Mapping[str, _Turnover]:
     """What each visit lost, by the size at which each lost lesion was last seen."""
     last: dict[str, float | None] = {}
     lost: dict[str, list[float | None]] = {visit: [] for visit in linked[1:]}
@@ -120,10 +136,28 @@ def _resolved(rows: Sequence[LesionRow], linked: Sequence[str], measure: BurdenM
         if row.change is Change.RESOLVED:
             lost[row.visit].append(last[row.lesion_id])
         elif row.label is not None:
-            last[row.lesion_id] = _size(row, measure)
+            last[row.lesion_id] = getattr(row, measure)
     return {visit: _turnover(sizes) for visit, sizes in lost.items()}
 
 
 def _turnover(sizes: Sequence[float | None]) -> _Turnover:
-    known = [size for size in sizes if size is not None]
-    return _Turnover(len(sizes), sum(known) if len(known) == len(sizes) else None)
+    return _Turnover(len(sizes), _total(sizes))
+
+
+def _shifts(rows: Sequence[LesionRow]) -> dict[str, float]:
+    """Drift by visit: length of the median displacement of lesions that continue themselves alone."""
+    last: dict[str, tuple[float, float, float]] = {}
+    moved: dict[str, list[tuple[float, ...]]] = {}
+    for row in rows:
+        if row.label is None or row.centroid_mm is None:
+            continue
+        single = row.predecessors == (row.lesion_id,) and row.change not in {Change.MERGED, Change.SPLIT}
+        if single and row.lesion_id in last:
+            step = np.subtract(row.centroid_mm, last[row.lesion_id])
+            moved.setdefault(row.visit, []).append(tuple(step.tolist()))
+        last[row.lesion_id] = row.centroid_mm
+    return {
+        visit: float(np.linalg.norm(np.median(steps, axis=0)))
+        for visit, steps in moved.items()
+        if len(steps) >= FEWEST_SHIFTED
+    }

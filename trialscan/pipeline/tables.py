@@ -1,6 +1,6 @@
-"""The tables of a trial: scans.csv, lesions.csv and analysis.csv, each also as Parquet.
+"""The tables of a trial: scans.csv, lesions.csv, trajectories.csv and analysis.csv, each also as Parquet.
 
-scans and lesions join what each patient's `history.json` holds. analysis.csv is the only one that knows arms: a row a
+All but the last join what each patient's `history.json` holds. analysis.csv is the only one that knows arms: a row a
 patient, parameter and visit, in the names of CDISC's ADaM Basic Data Structure.
 """
 
@@ -32,6 +32,18 @@ LESION_COLUMNS = (
     "change_percent",
     "predecessors",
     "note",
+    "change_probability",
+    "sd_log",
+    "perpendicular_diameter_mm",
+    "mass_g",
+    "surface_distance_mm",
+    "side",
+)
+TRAJECTORY_COLUMNS = (
+    *("patient_id", "course", "visit", "study_day", "status", "measure", "size", "size_lower", "size_upper"),
+    *("size_change", "change_percent", "nadir", "change_from_nadir_percent", "best_response_percent", "progressed"),
+    *("days_to_progression", "lesion_count", "new_count", "new_size", "resolved_count", "resolved_size"),
+    "lesion_shift_mm",
 )
 ANALYSIS_COLUMNS = (
     "STUDYID",
@@ -50,8 +62,20 @@ ANALYSIS_COLUMNS = (
     "ANL01FL",
 )
 SOURCE_COLUMNS = ("SRCIMG", "SRCMASK")
-_INTEGERS = dict.fromkeys(("study_day", "lesion_count", NEW_LESION_COUNT, "AVISITN", "ADY"), "Int64")
-_FLAGS = ("is_baseline", "in_window")
+_INTEGERS = dict.fromkeys(
+    (
+        *("study_day", "lesion_count", NEW_LESION_COUNT, "new_count", "resolved_count", "days_to_progression"),
+        *("AVISITN", "ADY"),
+    ),
+    "Int64",
+)
+_FLAGS = ("is_baseline", "in_window", "progressed")
+_NUMBERS = frozenset(
+    (
+        *("change_probability", "sd_log", "mass_g", "size", "size_lower", "size_upper", "size_change", "nadir"),
+        *("new_size", "resolved_size"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +95,7 @@ def scan_columns(class_names: Sequence[str]) -> tuple[str, ...]:
         *classes,
         *("lesion_count", NEW_LESION_COUNT, "organ_source", "lesion_source", "alignment_status", "alignment_rung"),
         *("status", "flags", "message", "image_sha256", "organ_sha256", "lesion_sha256", "model", "model_sha256"),
+        *("burden_lower_ml", "burden_upper_ml", "burden_lower_percent", "burden_upper_percent"),
     )
 
 
@@ -117,6 +142,11 @@ def lesions_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A row a lesion a visit, by patient, study day and lesion."""
     table = _table(rows, LESION_COLUMNS)
     return table.sort_values(["patient_id", "study_day", "visit", "lesion_id"], ignore_index=True)
+
+
+def trajectories_table(rows: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> pd.DataFrame:
+    """A row a patient, course and visit, in the order of the patients' own rows."""
+    return _table(rows, (*TRAJECTORY_COLUMNS, *(f"{name}_ml" for name in class_names)))
 
 
 @dataclass(frozen=True)
@@ -197,4 +227,4 @@ def _column_type(name: str) -> str:
     if name in _INTEGERS:
         return _INTEGERS[name]
     numeric = ("_ml", "_percent", "_mm", "_intensity")
-    return "float64" if name.endswith(numeric) else "object"
+    return "float64" if name.endswith(numeric) or name in _NUMBERS else "object"

@@ -7,7 +7,7 @@ from reportlab.platypus import Table
 from trialscan.reports import blocks
 from trialscan.reports.run_folder import OK, RunFolder, VisitRow
 from trialscan.reports.words import NONE, plain, plural, short_digest
-from trialscan.study import AnalysisSettings
+from trialscan.study import AnalysisSettings, LesionSettings
 
 _ENGINES = {"ants": "ANTs", "simpleitk": "SimpleITK"}
 
@@ -71,7 +71,23 @@ def _lesion_rules(folder: RunFolder) -> str:
         f"A lesion is a connected region of at least {rules.minimum_ml:g} ml ({rules.minimum_pixels} pixels in a "
         "planar image), counted on the scan's own grid. "
         f"Lesions of two visits are taken as one when they touch within {rules.matching_tolerance_mm:g} mm in baseline "
-        f"coordinates; a change within ± {rules.repeatability_percent:g} % is called stable."
+        f"coordinates. {change_rule(rules)}"
+    )
+
+
+def change_rule(rules: LesionSettings) -> str:
+    """What the protocol takes for a change of a lesion, in words."""
+    if not rules.repeatability:
+        return (
+            "A lesion is called growing or shrinking when its size changes by more than "
+            f"+{rules.repeatability_percent:g} % as a ratio either way, or twice that on the log scale for a lesion "
+            "near the minimum size."
+        )
+    limits = sorted(band.upper_percent for band in rules.repeatability)
+    return (
+        "A lesion is called growing or shrinking only when its size changes by more than repeated measurement does in "
+        f"95 % of cases: a ratio either way of +{limits[0]:.0f} % for the best measured lesions to "
+        f"+{limits[-1]:.0f} % for the worst, by size and slice thickness."
     )
 
 

@@ -77,16 +77,16 @@ def _first_page(folder: RunFolder, patient_id: str, visits: Sequence[VisitRow]) 
         *[blocks.text(words, "lead") for words in summary(folder, patient_id, visits)],
         Spacer(1, 1.5 * mm),
         to_drawing(trajectory_svg(folder, visits), style.CONTENT_WIDTH),
-        blocks.text(_chart_caption(folder), "caption"),
+        blocks.text(_chart_caption(), "caption"),
         *panel_section(folder, visits),
     ]
 
 
-def _chart_caption(folder: RunFolder) -> str:
-    percent = folder.protocol.lesions.repeatability_percent
+def _chart_caption() -> str:
     return (
-        f"Points are measured visits. The shaded band is the baseline ± {percent:g} %, the protocol's repeatability; "
-        "a change within it may be measurement error. An upright dotted line marks a visit that gave no number."
+        "Points are measured visits. The shaded band and the upright bars are the 95 % limits of the true burden, "
+        "given the measurement error of its lesions. The horizontal line is the baseline. An upright dotted line marks "
+        "a visit that gave no number."
     )
 
 

@@ -71,7 +71,7 @@ def _points(run: RunFolder, visits: Sequence[VisitRow]) -> tuple[list[_Point], b
 
 def _draw(axes: Axes, run: RunFolder, points: Sequence[_Point], unit: str) -> None:
     light_grid(axes)
-    _band(axes, run, points, unit)
+    _band(axes, points, unit)
     for number, name in enumerate(run.classes):
         if len(run.classes) > 1:
             colour = style.cycle(style.CLASS_ON_PAPER, number)
@@ -99,13 +99,21 @@ def _line(axes: Axes, points: Sequence[_Point], column: str, look: _Look) -> Non
         line.set_dashes(list(look.dashes))
 
 
-def _band(axes: Axes, run: RunFolder, points: Sequence[_Point], unit: str) -> None:
+def _band(axes: Axes, points: Sequence[_Point], unit: str) -> None:
+    """The measurement error of each visit's burden, as the table gives it, and a line at the baseline."""
+    lower, upper = (
+        [_or_nan(point.row.number(f"burden_{side}_{unit}")) for point in points] for side in ("lower", "upper")
+    )
+    xs = [point.x for point in points]
+    axes.fill_between(xs, lower, upper, color=style.BAND, linewidth=0, zorder=0)
+    axes.vlines(xs, lower, upper, color=style.ORGAN, linewidth=0.8, zorder=0.7)
     base = next((point.row.number(f"burden_{unit}") for point in points if point.row.is_baseline), None)
-    if base is None:
-        return
-    share = run.protocol.lesions.repeatability_percent / 100
-    axes.axhspan(max(0.0, base * (1 - share)), base * (1 + share), color=style.BAND, linewidth=0, zorder=0)
-    axes.axhline(base, color=style.ORGAN, linewidth=0.8, zorder=0.5)
+    if base is not None:
+        axes.axhline(base, color=style.ORGAN, linewidth=0.8, zorder=0.5)
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _gaps(axes: Axes, points: Sequence[_Point], column: str) -> None:

@@ -77,11 +77,11 @@ def lesion_section(folder: RunFolder, patient_id: str, visits: Sequence[VisitRow
         )
     organ = plain(folder.protocol.segmentation.organ_name)
     measure = "volume in ml" if unit == "volume_ml" else f"size in % of the {organ}"
-    percent = folder.protocol.lesions.repeatability_percent
     story.append(
         blocks.text(
-            f"Cells: {measure}, then the change since the lesion was last assessed; a change within ± {percent:g} % is "
-            "called stable. A lesion keeps its name over all visits; ← names the lesions that it continues.",
+            f"Cells: {measure}, then the change since the lesion was last assessed; a change within measurement "
+            "error is called stable, or indeterminate where that error is large. A lesion keeps its name over all "
+            "visits; ← names the lesions that it continues.",
             "caption",
         )
     )

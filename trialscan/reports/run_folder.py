@@ -140,7 +140,8 @@ class RunFolder:
         """Change of the whole burden from baseline, as the patient's history.json holds it."""
         path = self.path / "patients" / patient_id / "history.json"
         history = read_json(path) if path.is_file() else {}
-        found = (row.get("change_percent") for row in history.get("trajectory", []) if row.get("visit") == visit)
+        rows = [row for row in history.get("trajectory", []) if row.get("course") == "burden"]
+        found = (row.get("change_percent") for row in rows if row.get("visit") == visit)
         value = next(found, None)
         return None if value is None else float(value)
 

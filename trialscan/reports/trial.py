@@ -109,8 +109,8 @@ def _courses(folder: RunFolder, shown: Mapping[str, _Shown]) -> list[Flowable]:
     captions = {
         "trajectories": "Primary endpoint as measured. Thin lines are patients; the thick line is the arm's mean at "
         f"each visit with at least {least} patients.",
-        "waterfall": f"A bar a patient: the lowest percent change after baseline. Band: ± {band} %, within which the "
-        f"protocol calls a change stable. The axis ends at +{CEILING_PERCENT:g} %.",
+        "waterfall": f"A bar a patient: the lowest percent change after baseline. Band: ± {band} %, the protocol's "
+        f"repeatability of a measurement. The axis ends at +{CEILING_PERCENT:g} %.",
         "spider": f"A line a patient from the baseline at 0. Band: ± {band} %. The axis ends at +{CEILING_PERCENT:g}.",
     }
     return _section("Courses by arm", shown, captions)

@@ -20,6 +20,7 @@ from trialscan.study.missing_data import (
     TippingPointSettings,
 )
 from trialscan.study.protocol import Protocol
+from trialscan.study.repeatability import RepeatabilityBand
 from trialscan.study.sections import (
     AnalysisSettings,
     Endpoint,
@@ -56,6 +57,7 @@ __all__ = [
     "Protocol",
     "RegistrationLimits",
     "RegistrationSettings",
+    "RepeatabilityBand",
     "ReportSettings",
     "ResponderSettings",
     "Scan",

@@ -7,6 +7,8 @@ ARM, ORGAN_MASK, LESION_MASK = "arm", "organ_mask", "lesion_mask"
 REQUIRED_COLUMNS = (PATIENT, VISIT, SCAN)
 KNOWN_COLUMNS = (*REQUIRED_COLUMNS, STUDY_DAY, SCAN_DATE, ARM, ORGAN_MASK, LESION_MASK)
 
+SCANNER = "scanner"  # a covariate like others, that also tells when sizes compare worse
+
 # Covariates stand in analysis.csv in capitals, beside these columns of the ADaM basic data structure.
 ANALYSIS_COLUMNS = frozenset(
     [

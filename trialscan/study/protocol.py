@@ -1,8 +1,12 @@
 """The protocol: every decision of a trial in one validated, frozen value."""
 
 from collections.abc import Iterator
+from typing import Self
+
+from pydantic import model_validator
 
 from trialscan.study.conflicts import Conflict, measure_conflicts
+from trialscan.study.repeatability import SHIPPED, SHIPPED_COMMON
 from trialscan.study.section import Section
 from trialscan.study.sections import (
     AnalysisSettings,
@@ -14,6 +18,8 @@ from trialscan.study.sections import (
     StudySettings,
     VisitSettings,
 )
+
+_REPEATABILITY = {"repeatability", "repeatability_percent"}
 
 
 class Protocol(Section):
@@ -27,6 +33,16 @@ class Protocol(Section):
     endpoints: EndpointSettings
     analysis: AnalysisSettings = AnalysisSettings()
     report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="after")
+    def _take_shipped_repeatability(self) -> Self:
+        """The modality's own table of measurement error, unless the protocol says how well sizes repeat."""
+        modality = self.study.modality
+        if not self.lesions.model_fields_set & _REPEATABILITY and modality in SHIPPED:
+            shipped = {"repeatability": SHIPPED[modality], "repeatability_common": SHIPPED_COMMON[modality]}
+            # Not yet handed to anyone: the last step of construction, which a frozen model cannot take otherwise.
+            object.__setattr__(self, "lesions", self.lesions.model_copy(update=shipped))
+        return self
 
     def conflicts(self) -> Iterator[Conflict]:
         """Measures of classes, visits and endpoints that other sections do not have."""

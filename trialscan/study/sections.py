@@ -28,12 +28,13 @@ from trialscan.study.further_sections import (
     SubgroupSettings,
 )
 from trialscan.study.missing_data import EstimandSettings, MissingDataSettings
+from trialscan.study.repeatability import RepeatabilityBand, band_conflicts
 from trialscan.study.section import Measure, Name, Percent, Positive, Section, Text, Transform
 
 Label = Annotated[int, Field(ge=1, le=255)]
 ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
-RESERVED_CLASS_NAMES = frozenset({"burden", "organ"})
+RESERVED_CLASS_NAMES = frozenset({"burden", "organ", "burden_lower", "burden_upper"})
 
 
 class Modality(StrEnum):
@@ -178,12 +179,25 @@ class RegistrationSettings(Section):
 
 
 class LesionSettings(Section):
-    """What counts as a lesion, which lesions are the same over time, and what counts as change."""
+    """What counts as a lesion, which lesions are the same over time, and what counts as change.
+
+    `repeatability` is the measurement error by size and slice thickness, `repeatability_common` the share of its
+    variance that all lesions of a scan have in common. Where there is no table, and for images without millilitres,
+    `repeatability_percent` is the change that 95 % of repeated measurements stay within, twice that on the log scale
+    for lesions under three times the minimum.
+    """
 
     minimum_ml: Annotated[float, Field(ge=0)] = 0.1
     minimum_pixels: Annotated[int, Field(ge=1)] = 25
     matching_tolerance_mm: Positive = 5.0
     repeatability_percent: Positive = 30.0
+    repeatability: tuple[RepeatabilityBand, ...] = ()
+    repeatability_common: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Two rows for the same lesions."""
+        for conflict in band_conflicts(self.repeatability):
+            yield Conflict(("repeatability", *conflict.path), conflict.message)
 
 
 class Endpoint(Section):

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trialscan.lesions import BURDEN
 from trialscan.pipeline.setting import Setting
 from trialscan.pipeline.stages.json_file import read_json
 from trialscan.pipeline.tables import (
@@ -13,12 +14,13 @@ from trialscan.pipeline.tables import (
     lesions_table,
     parameters,
     scans_table,
+    trajectories_table,
     write_table,
 )
 from trialscan.pipeline.tasks import Task
 from trialscan.study import NEW_LESION_COUNT, Patient, Protocol, Study
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def tabulate(run: Path, arguments: TableArguments, failures: Mapping[str, str]) 
     """Join every patient's `history.json`; a patient who could not be followed is there with the reason."""
     scans: list[dict[str, Any]] = []
     lesions: list[dict[str, Any]] = []
+    courses: list[dict[str, Any]] = []
     for patient in arguments.patients:
         failure = failures.get(f"track {patient.patient_id}")
         if failure is not None:
@@ -98,10 +101,12 @@ def tabulate(run: Path, arguments: TableArguments, failures: Mapping[str, str]) 
         history = read_json(run / "patients" / patient.patient_id / "history.json")
         scans += _with_new_lesions(history)
         lesions += history["lesions"]
+        courses += history["trajectory"]
     table = scans_table(scans, arguments.class_names)
     written = [
         *write_table(table, run / "tables" / "scans"),
         *write_table(lesions_table(lesions), run / "tables" / "lesions"),
+        *write_table(trajectories_table(courses, arguments.class_names), run / "tables" / "trajectories"),
         *write_table(analysis_table(table, arguments.sources), run / "tables" / "analysis"),
     ]
     return [path.relative_to(run).as_posix() for path in written]
@@ -109,7 +114,7 @@ def tabulate(run: Path, arguments: TableArguments, failures: Mapping[str, str]) 
 
 def _with_new_lesions(history: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The patient's scans with the lesions that are new at each; None at the first, and where none could be linked."""
-    new = {row["visit"]: row["new_count"] for row in history["trajectory"]}
+    new = {row["visit"]: row["new_count"] for row in history["trajectory"] if row["course"] == BURDEN}
     return [{**scan, NEW_LESION_COUNT: new[scan["visit"]]} for scan in history["scans"]]
 
 

@@ -1,17 +1,26 @@
 """One patient's lesions over all visits: `measures.json` and `quality.json` a visit, `history.json` a patient.
 
-`history.json` holds the patient's rows of tables/scans.csv and tables/lesions.csv, which the tables only join, and the
-trajectory of the whole burden.
+`history.json` holds the patient's rows of tables/scans.csv, tables/lesions.csv and tables/trajectories.csv, which the
+tables only join.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trialscan.errors import ScanError
-from trialscan.imaging import Units, read_volume
-from trialscan.lesions import VisitFindings, find_lesions, lesion_rows, measures, track_patient
+from trialscan.imaging import Units, Volume, read_volume
+from trialscan.lesions import (
+    VisitFindings,
+    burden_limits,
+    comparison_flags,
+    find_lesions,
+    lesion_rows,
+    measures,
+    track_patient,
+    trajectory_rows,
+)
 from trialscan.pipeline.setting import Setting, VisitInput
 from trialscan.pipeline.stages.json_file import write_json
 from trialscan.pipeline.stages.segment import read_segmentation
@@ -19,8 +28,10 @@ from trialscan.pipeline.stages.visit_rows import Visited, missing_row, quality, 
 from trialscan.pipeline.tasks import Task
 from trialscan.registration import Alignment, read_alignment
 from trialscan.study import LesionSettings, Patient
+from trialscan.study.columns import SCANNER
 
-VERSION = 1
+VERSION = 2
+HEADER_SCANNER = ("manufacturer", "model", "convolution_kernel")
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,10 @@ def track_task(setting: Setting, patient: Patient, needs: tuple[str, ...]) -> Ta
     units = setting.protocol.segmentation.units
     missing = _missing(setting, patient)
     visits = [
-        [entry.visit.visit, entry.visit.study_day, entry.visit.in_window, entry.is_baseline, entry.unreadable]
+        [
+            *(entry.visit.visit, entry.visit.study_day, entry.visit.in_window, entry.is_baseline, entry.unreadable),
+            entry.visit.covariates.get(SCANNER, ""),
+        ]
         for entry in entries
     ]
     return Task(
@@ -70,18 +84,21 @@ def track(run: Path, arguments: TrackArguments, failures: Mapping[str, str]) -> 
     """Measure every visit, link lesions over visits, write all rows of this patient."""
     flags = _patient_flags(arguments)
     visits = [_visit(run, entry, arguments, failures, flags) for entry in arguments.visits]
+    findings = [_for_tracking(visited) for visited in visits]
+    history = track_patient([*findings, *_absent(arguments)], arguments.settings)
+    doubts = comparison_flags(findings, history, arguments.settings)
     written: list[str] = []
     scans: list[dict[str, Any]] = []
-    for visited in visits:
-        trust = quality(run, visited)
+    for visited, found in zip(visits, findings, strict=True):
+        trust = quality(run, visited, doubts.get(found.visit, ()))
         written += _write_visit(run, visited, trust)
-        scans.append(scan_row(run, visited, trust, arguments.class_names))
+        limits = burden_limits(found, arguments.settings)
+        scans.append(scan_row(run, visited, trust, arguments.class_names) | limits)
     scans += [missing_row(arguments.patient_id, visit) for visit, _ in arguments.missing]
-    history = track_patient([*map(_for_tracking, visits), *_absent(arguments)], arguments.settings)
     body = {
         "scans": scans,
         "lesions": lesion_rows(arguments.patient_id, history),
-        "trajectory": [asdict(row) for row in history.trajectory],
+        "trajectory": trajectory_rows(arguments.patient_id, history),
     }
     target = f"patients/{arguments.patient_id}/history.json"
     write_json(run / target, body)
@@ -111,7 +128,13 @@ def _visit(
     except ScanError as error:
         return Visited(entry, None, None, str(error), misaligned, flags)
     alignment = None if misaligned or entry.is_baseline else _alignment(run / entry.folder)
-    return Visited(entry, findings, alignment, "", misaligned, flags)
+    return Visited(entry, findings, alignment, "", misaligned, flags, _scanner(entry, image))
+
+
+def _scanner(entry: VisitInput, image: Volume) -> str:
+    """The manifest's column `scanner`, else scanner and kernel as the header names them; empty where neither does."""
+    header = (image.metadata.get(name, "") for name in HEADER_SCANNER)
+    return entry.visit.covariates.get(SCANNER, "").strip() or " ".join(part for part in header if part)
 
 
 def _alignment(folder: Path) -> Alignment | None:
@@ -123,7 +146,7 @@ def _write_visit(run: Path, visited: Visited, trust: Mapping[str, Any]) -> list[
     write_json(run / names[0], trust)
     if visited.findings is not None:
         names.append(f"{visited.entry.folder}/measures.json")
-        write_json(run / names[1], measures(visited.findings))
+        write_json(run / names[1], measures(visited.findings, visited.scanner))
     return names
 
 
@@ -135,6 +158,7 @@ def _for_tracking(visited: Visited) -> VisitFindings:
         alignment=visited.alignment,
         is_baseline=visited.entry.is_baseline,
         status="ok" if visited.findings is not None else "failed",
+        scanner=visited.scanner,
     )
 
 

@@ -17,7 +17,7 @@ class Visited:
     """One visit after measuring.
 
     `failure` says why there are no findings, `misaligned` why there is no alignment; `flags` are the patient's own
-    (a single visit, no baseline), told at every visit.
+    (a single visit, no baseline), told at every visit. `scanner` is its name and kernel, empty where unknown.
     """
 
     entry: VisitInput
@@ -26,10 +26,11 @@ class Visited:
     failure: str
     misaligned: str
     flags: tuple[str, ...]
+    scanner: str = ""
 
 
-def quality(run: Path, visited: Visited) -> dict[str, Any]:
-    """The content of quality.json: how far to trust this visit."""
+def quality(run: Path, visited: Visited, doubts: Sequence[str] = ()) -> dict[str, Any]:
+    """The content of quality.json: how far to trust this visit; `doubts` are flags of its comparison with others."""
     if visited.findings is None:
         flags = ["failed", *visited.flags]
         return {
@@ -51,7 +52,7 @@ def quality(run: Path, visited: Visited) -> dict[str, Any]:
         "message": visited.misaligned,
         "segmentation": segmentation,
         "registration": registration,
-        "flags": [*segmentation["flags"], *_flags(visited, registration), *visited.flags],
+        "flags": [*segmentation["flags"], *_flags(visited, registration), *doubts, *visited.flags],
     }
 
 
