@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
@@ -27,7 +28,7 @@ class AntsEngine:
     name = "ants"
 
     def __init__(self, rungs: tuple[str, ...]) -> None:
-        self._rungs = rungs
+        self.rungs: Sequence[str] = rungs
         self._proposals: dict[str, Candidate] | None = None
 
     def propose(self, scene: Scene, rung: str, best: Candidate) -> Candidate:
@@ -39,7 +40,7 @@ class AntsEngine:
             The worker failed before it came to this rung.
         """
         if self._proposals is None:
-            self._proposals = run_worker(scene, self._rungs, best)
+            self._proposals = run_worker(scene, tuple(self.rungs), best)
         if rung not in self._proposals:
             raise RegistrationError(rung, "the ANTs worker gave no result", _EXPECTED)
         return self._proposals[rung]

@@ -1,10 +1,12 @@
 """Deformable registration by symmetric-force demons (Thirion 1998; Vercauteren et al. 2007) from coarse to fine."""
 
+import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 
 from trialscan.errors import RegistrationError
 from trialscan.registration.candidate import Candidate, settle
 from trialscan.registration.linear import pyramid
+from trialscan.registration.neutral import bridged
 from trialscan.registration.scene import Scene
 
 _ITERATIONS = {4: 120, 2: 60, 1: 20}
@@ -15,6 +17,8 @@ _FIELD_SIGMA_VOXELS = 1.5
 def register_demons(scene: Scene, start: Candidate) -> Candidate:
     """Add a displacement field to the affine part of `start`; short steps keep the field from folding.
 
+    Inside lesions, which the pictures do not show, the field follows what surrounds them, after every level.
+
     Raises
     ------
     RegistrationError
@@ -24,7 +28,8 @@ def register_demons(scene: Scene, start: Candidate) -> Candidate:
         moved = sitk.Resample(scene.moving, scene.fixed, start.affine(), sitk.sitkLinear, scene.background)
         field = None
         for factor in pyramid(scene.fixed, tuple(_ITERATIONS)):
-            field = _level(_shrunk(scene.fixed, factor), _shrunk(moved, factor), field, _ITERATIONS[factor])
+            field = _level(shrunk(scene.fixed, factor), shrunk(moved, factor), field, _ITERATIONS[factor])
+            field = _neutral(scene, start, field)
         field = sitk.Resample(field, scene.fixed)
     except RuntimeError as error:
         raise RegistrationError("deformable", "ITK could not run demons", "images with some contrast") from error
@@ -43,7 +48,25 @@ def _level(fixed: sitk.Image, moved: sitk.Image, field: sitk.Image | None, itera
     return demons.Execute(fixed, moved, sitk.Resample(field, fixed))
 
 
-def _shrunk(image: sitk.Image, factor: int) -> sitk.Image:
+def _neutral(scene: Scene, start: Candidate, field: sitk.Image) -> sitk.Image:
+    """The field with what it does inside the lesions of either scan replaced by what it does around them."""
+    if scene.fixed_lesions is None and scene.moving_lesions is None:
+        return field
+    whole = sitk.CompositeTransform([start.affine(), sitk.DisplacementFieldTransform(sitk.Image(field))])
+    lesions = np.zeros(field.GetSize()[::-1], dtype=bool)
+    for mask, place in ((scene.fixed_lesions, sitk.Transform()), (scene.moving_lesions, whole)):
+        if mask is not None:
+            share = sitk.Resample(mask, field.GetSize(), place, sitk.sitkLinear, field.GetOrigin(), field.GetSpacing(),
+                                  field.GetDirection(), 0.0)  # fmt: skip
+            lesions |= sitk.GetArrayViewFromImage(share) > 0
+    values = bridged(sitk.GetArrayFromImage(field), lesions, np.asarray(field.GetSpacing())[::-1])
+    bridge = sitk.GetImageFromArray(values, isVector=True)
+    bridge.CopyInformation(field)
+    return bridge
+
+
+def shrunk(image: sitk.Image, factor: int) -> sitk.Image:
+    """Every `factor`-th voxel of the smoothed image."""
     if factor == 1:
         return image
     variance = [(0.4 * factor * step) ** 2 for step in image.GetSpacing()]
