@@ -11,6 +11,7 @@ from pathlib import Path
 import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 
 from trialscan.errors import RegistrationError
+from trialscan.registration.bridging import over_lesions
 from trialscan.registration.candidate import Candidate, settle
 from trialscan.registration.scene import Scene
 
@@ -72,4 +73,4 @@ def _result(folder: Path, rung: str, scene: Scene) -> Candidate | None:
     if rung != "deformable":
         return linear
     field = sitk.ReadImage(str(warp), sitk.sitkVectorFloat64)
-    return Candidate(linear.matrix, linear.offset, settle(field, scene))
+    return Candidate(linear.matrix, linear.offset, settle(over_lesions(scene, linear, field), scene))

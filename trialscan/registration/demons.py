@@ -1,12 +1,11 @@
 """Deformable registration by symmetric-force demons (Thirion 1998; Vercauteren et al. 2007) from coarse to fine."""
 
-import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 
 from trialscan.errors import RegistrationError
+from trialscan.registration.bridging import over_lesions
 from trialscan.registration.candidate import Candidate, settle
 from trialscan.registration.linear import pyramid
-from trialscan.registration.neutral import bridged
 from trialscan.registration.scene import Scene
 
 _ITERATIONS = {4: 120, 2: 60, 1: 20}
@@ -29,7 +28,7 @@ def register_demons(scene: Scene, start: Candidate) -> Candidate:
         field = None
         for factor in pyramid(scene.fixed, tuple(_ITERATIONS)):
             field = _level(shrunk(scene.fixed, factor), shrunk(moved, factor), field, _ITERATIONS[factor])
-            field = _neutral(scene, start, field)
+            field = over_lesions(scene, start, field)
         field = sitk.Resample(field, scene.fixed)
     except RuntimeError as error:
         raise RegistrationError("deformable", "ITK could not run demons", "images with some contrast") from error
@@ -46,23 +45,6 @@ def _level(fixed: sitk.Image, moved: sitk.Image, field: sitk.Image | None, itera
     if field is None:
         return demons.Execute(fixed, moved)
     return demons.Execute(fixed, moved, sitk.Resample(field, fixed))
-
-
-def _neutral(scene: Scene, start: Candidate, field: sitk.Image) -> sitk.Image:
-    """The field with what it does inside the lesions of either scan replaced by what it does around them."""
-    if scene.fixed_lesions is None and scene.moving_lesions is None:
-        return field
-    whole = sitk.CompositeTransform([start.affine(), sitk.DisplacementFieldTransform(sitk.Image(field))])
-    lesions = np.zeros(field.GetSize()[::-1], dtype=bool)
-    for mask, place in ((scene.fixed_lesions, sitk.Transform()), (scene.moving_lesions, whole)):
-        if mask is not None:
-            share = sitk.Resample(mask, field.GetSize(), place, sitk.sitkLinear, field.GetOrigin(), field.GetSpacing(),
-                                  field.GetDirection(), 0.0)  # fmt: skip
-            lesions |= sitk.GetArrayViewFromImage(share) > 0
-    values = bridged(sitk.GetArrayFromImage(field), lesions, np.asarray(field.GetSpacing())[::-1])
-    bridge = sitk.GetImageFromArray(values, isVector=True)
-    bridge.CopyInformation(field)
-    return bridge
 
 
 def shrunk(image: sitk.Image, factor: int) -> sitk.Image:

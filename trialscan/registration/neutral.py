@@ -11,9 +11,6 @@ FloatT = TypeVar("FloatT", np.float32, np.float64)
 FILL_SIGMA_MM = 10.0
 _WIDEST_SIGMAS = 4
 _LEAST_WEIGHT = 1e-3
-_PASSES = 20
-_PASS_SIGMA_VOXELS = 1.5
-_RIM_VOXELS = 2
 
 
 def without_lesions(
@@ -43,23 +40,4 @@ def without_lesions(
         left &= ~reached
         if not left.any():
             break
-    return filled
-
-
-def bridged(
-    field: NDArray[np.float64], lesions: NDArray[np.bool_], spacing_mm: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """A field (…, component) whose values in and at the rim of lesions are carried over from around them, smoothly.
-
-    The mean of the surroundings first, then passes of smoothing inside alone, which tend to a membrane.
-    """
-    hole = ndimage.binary_dilation(lesions, iterations=_RIM_VOXELS) if lesions.any() else lesions
-    if not hole.any() or hole.all():
-        return field
-    everywhere = np.ones_like(hole)
-    components = [without_lesions(part, everywhere, hole, spacing_mm) for part in np.moveaxis(field, -1, 0)]
-    filled = np.stack(components, axis=-1)
-    for _ in range(_PASSES):
-        smooth = ndimage.gaussian_filter(filled, (*[_PASS_SIGMA_VOXELS] * hole.ndim, 0), truncate=3)
-        filled[hole] = smooth[hole]
     return filled
