@@ -8,7 +8,7 @@ import pandas as pd
 
 from trialscan.audit import Finding, verify_run
 from trialscan.errors import SegmentationError
-from trialscan.imaging import Units, read_mask, read_volume
+from trialscan.imaging import Units, Volume, read_mask, read_volume
 from trialscan.phantom import load_design, simulate_trial
 from trialscan.pipeline.analyze import TableColumns, analyze_table
 from trialscan.pipeline.outcome import RunSummary
@@ -18,7 +18,7 @@ from trialscan.pipeline.rebuild import rebuild_reports
 from trialscan.pipeline.repeatability import MeasuredRepeatability, measure_repeatability
 from trialscan.pipeline.run import RunRequest, run_trial
 from trialscan.pipeline.validate import Validation, validate_trial
-from trialscan.registration import Alignment, map_table, read_points, write_alignment
+from trialscan.registration import Alignment, map_table, read_points, write_alignment, write_composites
 from trialscan.registration import register as align
 from trialscan.segmentation import Segmentation, load_bundle, segment_scan, write_segmentation
 from trialscan.segmentation import evaluate as evaluate_masks
@@ -133,16 +133,22 @@ def register(
     *,
     fixed_mask: str | Path | None = None,
     moving_mask: str | Path | None = None,
+    fixed_lesions: str | Path | None = None,
+    moving_lesions: str | Path | None = None,
     method: str = "deformable",
     engine: str = "simpleitk",
     spacing_mm: float = 2.5,
     units: str = "HU",
     points: str | Path | None = None,
+    composite: bool = False,
+    device: str = "auto",
 ) -> Alignment:
     """Align the follow-up `moving` to the baseline `fixed` and write transforms and quality to `out`.
 
-    Masks are of the organ. `points` is a CSV of baseline positions (x, y, z in mm, LPS); their positions in the
-    follow-up are written to `points_followup.csv`. A poor alignment raises nothing: its status says fail.
+    Masks are of the organ; lesions are masks of what is to exert no force. `points` is a CSV of baseline positions
+    (x, y, z in mm, LPS); their positions in the follow-up are written to `points_followup.csv`.
+    `composite` adds each direction as one ITK file. `device` is the torch engine's: auto, cpu, cuda or cuda:N. A poor
+    alignment raises nothing: its status says fail.
 
     Raises
     ------
@@ -154,14 +160,23 @@ def register(
     alignment = align(
         baseline,
         followup,
-        fixed_mask=None if fixed_mask is None else read_mask(Path(fixed_mask), baseline),
-        moving_mask=None if moving_mask is None else read_mask(Path(moving_mask), followup),
+        fixed_mask=_mask(fixed_mask, baseline),
+        moving_mask=_mask(moving_mask, followup),
+        fixed_lesions=_mask(fixed_lesions, baseline),
+        moving_lesions=_mask(moving_lesions, followup),
         settings=RegistrationSettings.model_validate({"method": method, "engine": engine, "spacing_mm": spacing_mm}),
+        device=device,
     )
     write_alignment(alignment, Path(out))
+    if composite:
+        write_composites(alignment, Path(out))
     if table is not None:
         map_table(*table, alignment).to_csv(Path(out) / "points_followup.csv", index=False, lineterminator="\n")
     return alignment
+
+
+def _mask(path: str | Path | None, like: Volume) -> Volume | None:
+    return None if path is None else read_mask(Path(path), like)
 
 
 def analyze(

@@ -279,3 +279,12 @@ def test_one_arm_says_why_there_is_no_comparison(new_trial: Callable[[int], Path
     summary = run_trial(_request(manifest, out, arms=arms, jobs=2))
     assert summary.status == "complete"
     assert "primary.random_slope" in summary.absent
+
+
+def test_pictures_of_three_rigid_visits_are_each_resampled_once_to_one_slice(finished: Path):
+    facts = [
+        json.loads((finished / "patients" / "P01" / visit / "panel.json").read_text()) for visit in ("BL", "W2", "W4")
+    ]
+    assert [fact["resampled"] for fact in facts] == [True, True, True]
+    assert [fact["slice"] for fact in facts] == ["baseline"] * 3
+    assert len({tuple(fact["slice_center_mm"]) for fact in facts}) == 1

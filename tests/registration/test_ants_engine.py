@@ -8,6 +8,7 @@ from trialscan.registration import ants_engine, register
 from trialscan.registration.ants_engine import run_worker
 from trialscan.registration.ladder import identity
 from trialscan.registration.scene import build_scene
+from trialscan.registration.sides import MaskedScan
 from trialscan.study.sections import RegistrationSettings
 
 SETTINGS = RegistrationSettings(engine="ants", spacing_mm=4.0)
@@ -31,7 +32,7 @@ def test_ants_follows_a_deformation(bent_pair, tmp_path, monkeypatch):
 
 def test_ants_repeats_itself_to_the_bit_whatever_the_environment(rigid_pair, monkeypatch):
     p = rigid_pair
-    scene = build_scene(p.fixed, p.moving, p.fixed_mask, p.moving_mask, 6.0)
+    scene = build_scene(MaskedScan(p.fixed, p.fixed_mask), MaskedScan(p.moving, p.moving_mask), 6.0)
     first = run_worker(scene, ("rigid",), identity(scene))["rigid"]
     monkeypatch.setenv("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "2")
     monkeypatch.setenv("ANTS_RANDOM_SEED", "99")

@@ -75,6 +75,27 @@ def test_a_cropped_followup_tells_what_it_does_not_show(rigid_pair):
     assert found.quality["overlap_percent"] < 95
 
 
+def test_scans_of_different_parts_of_the_organ_never_pass(rigid_pair):
+    def part(volume: Volume, first: int, last: int) -> Volume:
+        affine = volume.affine.copy()
+        affine[:3, 3] = volume.to_world(np.array([[0.0, 0.0, float(first)]]))[0]
+        return Volume(np.ascontiguousarray(volume.array[:, :, first:last]), affine, volume.units)
+
+    upper = {name: part(getattr(rigid_pair, name), 23, 46) for name in ("fixed", "fixed_mask")}
+    lower = {name: part(getattr(rigid_pair, name), 0, 21) for name in ("moving", "moving_mask")}
+    found = align(rigid_pair, **upper, **lower)
+    assert found.status == "fail"
+    assert any("same patient?" in note or "field of view" in note for note in found.notes)
+
+
+def test_without_masks_no_overlap_fails_too(rigid_pair):
+    away = rigid_pair.moving.affine.copy()
+    away[:3, 3] += 5000.0
+    noise = np.random.default_rng(0).integers(-1000, 0, rigid_pair.moving.shape).astype(np.int16)
+    found = align(rigid_pair, moving=Volume(noise, away, Units.HU), moving_mask=None)
+    assert found.status == "fail"
+
+
 def test_planar_against_volume_names_both(rigid_pair, planar_pair):
     with pytest.raises(RegistrationError, match=r"planar image of shape .* a volume of shape"):
         align(rigid_pair, fixed=replace(planar_pair.fixed, units=Units.HU), fixed_mask=None)

@@ -9,7 +9,13 @@ import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 from scipy import ndimage
 
 from trialscan.errors import RegistrationError
-from trialscan.registration import read_alignment, register, resample_to_baseline, write_alignment
+from trialscan.registration import (
+    read_alignment,
+    register,
+    resample_to_baseline,
+    write_alignment,
+    write_composites,
+)
 from trialscan.study.sections import RegistrationSettings
 
 
@@ -46,6 +52,29 @@ def test_files_follow_the_layout_of_ants(bent_alignment, tmp_path):
     points = anywhere(1)
     expected = np.array([whole.TransformPoint(point) for point in points.tolist()])
     assert np.abs(bent_alignment.to_followup(points) - expected).max() < 1e-9
+
+
+def test_one_file_each_way_holds_the_whole_map_and_is_the_same_on_a_rerun(bent_alignment, tmp_path):
+    for name in ("a", "b"):
+        write_composites(bent_alignment, tmp_path / name)
+    for name, mapped in (
+        ("to_baseline.tfm", bent_alignment.to_followup),
+        ("to_baseline.inverse.tfm", bent_alignment.to_baseline),
+    ):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        whole = sitk.ReadTransform(str(tmp_path / "a" / name))
+        points = anywhere(2)[:50]
+        expected = np.array([whole.TransformPoint(point) for point in points.tolist()])
+        assert np.abs(mapped(points) - expected).max() < 1e-9
+
+
+def test_ants_reads_the_single_file(bent_alignment, tmp_path):
+    ants = pytest.importorskip("ants")
+    write_composites(bent_alignment, tmp_path)
+    whole = ants.read_transform(str(tmp_path / "to_baseline.tfm"))
+    points = anywhere(3)[:20]
+    moved = np.array([ants.apply_ants_transform_to_point(whole, point) for point in points.tolist()])
+    assert np.abs(moved - bent_alignment.to_followup(points)).max() < 1e-3
 
 
 def test_a_linear_alignment_leaves_no_old_field(bent_alignment, bent_pair, tmp_path):

@@ -9,10 +9,12 @@ from trialscan.registration.candidate import Candidate, settle
 from trialscan.registration.engines import SimpleItkEngine
 from trialscan.registration.ladder import climb, identity, rungs_for
 from trialscan.registration.scene import Scene, build_scene
+from trialscan.registration.sides import MaskedScan
 
 
 class Broken:
     name = "broken"
+    rungs = ("rigid",)
 
     def propose(self, scene: Scene, rung: str, best: Candidate) -> Candidate:  # noqa: ARG002 - the contract
         raise RegistrationError(rung, "the engine stopped", "a result")
@@ -20,6 +22,7 @@ class Broken:
 
 class Fixed:
     name = "fixed"
+    rungs = ("rigid", "affine", "deformable")
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
@@ -31,7 +34,7 @@ class Fixed:
 @pytest.fixture(scope="module")
 def scene(rigid_pair) -> Scene:
     p = rigid_pair
-    return build_scene(p.fixed, p.moving, p.fixed_mask, p.moving_mask, 4.0)
+    return build_scene(MaskedScan(p.fixed, p.fixed_mask), MaskedScan(p.moving, p.moving_mask), 4.0)
 
 
 def test_a_failed_engine_hands_over_and_is_recorded(scene):
@@ -78,7 +81,7 @@ def test_rungs_follow_the_method(scene):
 
 def test_scans_already_in_place_stay_there(rigid_pair):
     p = rigid_pair
-    still = build_scene(p.fixed, p.fixed, p.fixed_mask, p.fixed_mask, 4.0)
+    still = build_scene(MaskedScan(p.fixed, p.fixed_mask), MaskedScan(p.fixed, p.fixed_mask), 4.0)
     top = climb(still, ["rigid", "affine"], [SimpleItkEngine(["rigid", "affine"])], 0.5)
     assert np.allclose(top.best.matrix, identity(still).matrix, atol=2e-3)
     assert top.scores.organ_dice > 0.99

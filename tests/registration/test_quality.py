@@ -12,13 +12,15 @@ from trialscan.registration.ladder import identity
 from trialscan.registration.quality import field_jacobian, local_correlation, organ_dice, score, warped
 from trialscan.registration.residual import residual_lengths
 from trialscan.registration.scene import Scene, build_scene
+from trialscan.registration.sides import MaskedScan
 from trialscan.registration.verdict import Fault, content_faults, judge, mirror_faults, organ_faults
 from trialscan.study.sections import RegistrationLimits
 
 
 @pytest.fixture(scope="module")
 def still(rigid_pair) -> Scene:
-    return build_scene(rigid_pair.fixed, rigid_pair.fixed, rigid_pair.fixed_mask, rigid_pair.fixed_mask, 4.0)
+    scan = MaskedScan(rigid_pair.fixed, rigid_pair.fixed_mask)
+    return build_scene(scan, scan, 4.0)
 
 
 def shift(*offset: float) -> Candidate:
@@ -74,13 +76,25 @@ def test_settled_fields_end_in_zero_and_invert(still):
 
 @pytest.mark.parametrize("offset", [0.0, 4.0, 8.0])
 def test_residual_finds_a_known_shift(still, offset):
-    lengths = residual_lengths(still, warped(still, shift(offset, 0.0, 0.0).transform()))
+    lengths = residual_lengths(still, warped(still, shift(offset, 0.0, 0.0).transform()), still.interior())
     assert np.median(lengths) == pytest.approx(offset, abs=0.6)
+
+
+def test_residual_does_not_drift_along_what_looks_the_same_everywhere(still):
+    size = still.fixed.GetSize()[::-1]
+    _, j, i = np.indices(size)
+    rods = 500 + 300 * np.sin(i / 1.3) * np.sin(j / 1.7)
+    rng = np.random.default_rng(2)
+    pictures = [(rods + rng.normal(0, 20, size)).astype(np.float32) for _ in range(2)]
+    image = sitk.GetImageFromArray(pictures[0])
+    image.CopyInformation(still.fixed)
+    lengths = residual_lengths(replace(still, fixed=image), pictures[1], still.interior())
+    assert np.percentile(lengths, 95) < 0.5
 
 
 def test_residual_is_unknown_without_texture(still):
     flat = np.zeros(still.fixed.GetSize()[::-1], dtype=np.float32)
-    assert residual_lengths(still, flat) is None
+    assert residual_lengths(still, flat, still.interior()) is None
 
 
 GOOD = {"organ_dice_after": 0.97, "organ_volume_ratio": 1.1, "overlap_percent": 100.0}

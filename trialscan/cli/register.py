@@ -24,11 +24,15 @@ _INPUT = click.Path(exists=True, path_type=Path)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the results.")
 @click.option("--fixed-mask", type=_INPUT, help="Organ mask of the baseline FIXED.")
 @click.option("--moving-mask", type=_INPUT, help="Organ mask of the follow-up MOVING.")
+@click.option("--fixed-lesions", type=_INPUT, help="Lesions of FIXED, which shall exert no force.")
+@click.option("--moving-lesions", type=_INPUT, help="Lesions of MOVING, likewise.")
 @click.option("--method", type=click.Choice(_METHODS), default="deformable", show_default=True)
 @click.option("--engine", type=click.Choice(_ENGINES), default="simpleitk", show_default=True)
 @click.option("--spacing", type=click.FloatRange(min=0.1), default=2.5, show_default=True, help="mm.")
 @click.option("--units", type=click.Choice(_UNITS), default="HU", show_default=True, help="What voxels mean.")
 @click.option("--points", type=_INPUT, help="CSV of baseline LPS points; points_followup.csv gets their positions.")
+@click.option("--composite", is_flag=True, help="Also each direction as one ITK file, to_baseline(.inverse).tfm.")
+@click.option("--device", default="auto", show_default=True, help="Of the torch engine: auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def register(
     fixed: Path,
@@ -36,11 +40,15 @@ def register(
     out: Path,
     fixed_mask: Path | None,
     moving_mask: Path | None,
+    fixed_lesions: Path | None,
+    moving_lesions: Path | None,
     method: str,
     engine: str,
     spacing: float,
     units: str,
     points: Path | None,
+    composite: bool,
+    device: str,
     as_json: bool,
 ) -> int:
     """Align the follow-up MOVING to the baseline FIXED; exit 4 when that fails."""
@@ -50,11 +58,15 @@ def register(
         out,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
+        fixed_lesions=fixed_lesions,
+        moving_lesions=moving_lesions,
         method=method,
         engine=engine,
         spacing_mm=spacing,
         units=units,
         points=points,
+        composite=composite,
+        device=device,
     )
     _tell(alignment, as_json)
     return ScanError.exit_code if alignment.status is AlignmentStatus.FAIL else 0

@@ -107,7 +107,7 @@ def _gather(request: RunRequest) -> Setting:
         protocol_sha256=digest_bytes(dump_protocol(protocol).encode("utf-8")),
         digests=digest_sources(study, request.jobs),
         model=model,
-        device=_device_kind(request.device) if model else "cpu",
+        device=_device_kind(request.device) if model or protocol.registration.engine == "torch" else "cpu",
     )
 
 

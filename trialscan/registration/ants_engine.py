@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 
 from trialscan.errors import RegistrationError
+from trialscan.registration.bridging import over_lesions
 from trialscan.registration.candidate import Candidate, settle
 from trialscan.registration.scene import Scene
 
@@ -27,7 +29,7 @@ class AntsEngine:
     name = "ants"
 
     def __init__(self, rungs: tuple[str, ...]) -> None:
-        self._rungs = rungs
+        self.rungs: Sequence[str] = rungs
         self._proposals: dict[str, Candidate] | None = None
 
     def propose(self, scene: Scene, rung: str, best: Candidate) -> Candidate:
@@ -39,7 +41,7 @@ class AntsEngine:
             The worker failed before it came to this rung.
         """
         if self._proposals is None:
-            self._proposals = run_worker(scene, self._rungs, best)
+            self._proposals = run_worker(scene, tuple(self.rungs), best)
         if rung not in self._proposals:
             raise RegistrationError(rung, "the ANTs worker gave no result", _EXPECTED)
         return self._proposals[rung]
@@ -71,4 +73,4 @@ def _result(folder: Path, rung: str, scene: Scene) -> Candidate | None:
     if rung != "deformable":
         return linear
     field = sitk.ReadImage(str(warp), sitk.sitkVectorFloat64)
-    return Candidate(linear.matrix, linear.offset, settle(field, scene))
+    return Candidate(linear.matrix, linear.offset, settle(over_lesions(scene, linear, field), scene))

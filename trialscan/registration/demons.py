@@ -3,6 +3,7 @@
 import SimpleITK as sitk  # noqa: N813 - the alias of its own manual
 
 from trialscan.errors import RegistrationError
+from trialscan.registration.bridging import over_lesions
 from trialscan.registration.candidate import Candidate, settle
 from trialscan.registration.linear import pyramid
 from trialscan.registration.scene import Scene
@@ -15,6 +16,8 @@ _FIELD_SIGMA_VOXELS = 1.5
 def register_demons(scene: Scene, start: Candidate) -> Candidate:
     """Add a displacement field to the affine part of `start`; short steps keep the field from folding.
 
+    Inside lesions, which the pictures do not show, the field follows what surrounds them, after every level.
+
     Raises
     ------
     RegistrationError
@@ -24,7 +27,8 @@ def register_demons(scene: Scene, start: Candidate) -> Candidate:
         moved = sitk.Resample(scene.moving, scene.fixed, start.affine(), sitk.sitkLinear, scene.background)
         field = None
         for factor in pyramid(scene.fixed, tuple(_ITERATIONS)):
-            field = _level(_shrunk(scene.fixed, factor), _shrunk(moved, factor), field, _ITERATIONS[factor])
+            field = _level(shrunk(scene.fixed, factor), shrunk(moved, factor), field, _ITERATIONS[factor])
+            field = over_lesions(scene, start, field)
         field = sitk.Resample(field, scene.fixed)
     except RuntimeError as error:
         raise RegistrationError("deformable", "ITK could not run demons", "images with some contrast") from error
@@ -43,7 +47,8 @@ def _level(fixed: sitk.Image, moved: sitk.Image, field: sitk.Image | None, itera
     return demons.Execute(fixed, moved, sitk.Resample(field, fixed))
 
 
-def _shrunk(image: sitk.Image, factor: int) -> sitk.Image:
+def shrunk(image: sitk.Image, factor: int) -> sitk.Image:
+    """Every `factor`-th voxel of the smoothed image."""
     if factor == 1:
         return image
     variance = [(0.4 * factor * step) ** 2 for step in image.GetSpacing()]

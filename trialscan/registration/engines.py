@@ -11,9 +11,10 @@ from trialscan.registration.scene import Scene
 
 
 class Engine(Protocol):
-    """Proposes; the ladder judges."""
+    """Proposes; the ladder judges. `rungs` are those it has a proposal for."""
 
     name: str
+    rungs: Sequence[str]
 
     def propose(self, scene: Scene, rung: str, best: Candidate) -> Candidate:
         """A candidate for `rung`, starting from `best`; raises RegistrationError when it has none."""
@@ -29,6 +30,7 @@ class SimpleItkEngine:
     name = "simpleitk"
 
     def __init__(self, rungs: Sequence[str]) -> None:
+        self.rungs = rungs
         self._refined = "deformable" in rungs
 
     def propose(self, scene: Scene, rung: str, best: Candidate) -> Candidate:
@@ -40,8 +42,12 @@ class SimpleItkEngine:
         return register_linear(scene, rung, best, (4, 2, 1))
 
 
-def engines_for(name: str, scene: Scene, rungs: Sequence[str]) -> tuple[Engine, ...]:
-    """The engine asked for and, after ANTs, the one that stands in; planar images are SimpleITK's alone."""
-    if name == "ants" and scene.dimension == 3:
+def engines_for(name: str, scene: Scene, rungs: Sequence[str], device: str) -> tuple[Engine, ...]:
+    """The engine asked for, then the one that stands in for it; planar images are SimpleITK's alone."""
+    if scene.dimension == 2 or name == "simpleitk":
+        return (SimpleItkEngine(rungs),)
+    if name == "ants":
         return AntsEngine(tuple(rungs)), SimpleItkEngine(rungs)
-    return (SimpleItkEngine(rungs),)
+    from trialscan.registration.torch_engine import TorchEngine  # noqa: PLC0415 - torch takes seconds to load
+
+    return TorchEngine(device), SimpleItkEngine(rungs)

@@ -1,7 +1,8 @@
 """Alignments as files that ANTs and Slicer read: an affine map (.tfm), its warp fields (.nii.gz), and a record.
 
 `STEM.affine.tfm` and `STEM.warp.nii.gz` take baseline points to the follow-up (the field first, then the affine map);
-`STEM.inverse_warp.nii.gz` after the inverse of the affine map takes them back. This is ANTs' own layout.
+`STEM.inverse_warp.nii.gz` after the inverse of the affine map takes them back. This is ANTs' own layout. The same maps
+as one file each way, `STEM.tfm` and `STEM.inverse.tfm`, are ITK's composite in text: larger, and written on demand.
 """
 
 import json
@@ -43,6 +44,16 @@ def write_alignment(alignment: Alignment, folder: Path, stem: str = "to_baseline
         "files": {name: f"{stem}.{_PARTS[name]}" for name in parts},
     }
     (folder / f"{stem}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def write_composites(alignment: Alignment, folder: Path, stem: str = "to_baseline") -> None:
+    """Write each direction as one ITK composite: `STEM.tfm` baseline → follow-up, `STEM.inverse.tfm` back.
+
+    Text, because ITK's .h5 embeds the operating system and the time, and would differ on a rerun.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, transform in (("tfm", alignment.transform), ("inverse.tfm", alignment.inverse)):
+        sitk.WriteTransform(transform, str(folder / f"{stem}.{suffix}"))
 
 
 def read_alignment(folder: Path, stem: str = "to_baseline") -> Alignment:

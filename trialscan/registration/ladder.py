@@ -53,7 +53,7 @@ def climb(scene: Scene, rungs: Sequence[str], engines: Sequence[Engine], max_fol
     bottom = Climb(identity(scene), before, before, "none", "none", ())
     here = _judged(bottom, _centred(scene), Attempt(START, "none", scene, max_folding_percent))
     for rung in rungs:
-        for engine in engines:
+        for engine in (engine for engine in engines if rung in engine.rungs):
             here = _tried(here, engine, Attempt(rung, engine.name, scene, max_folding_percent))
             if here.rungs[-1].kept:
                 break

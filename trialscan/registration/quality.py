@@ -39,9 +39,20 @@ def score(scene: Scene, candidate: Candidate) -> Scores:
     jacobian = field_jacobian(candidate.warp, scene)
     return Scores(
         organ_dice(scene, transform),
-        local_correlation(sitk.GetArrayViewFromImage(scene.fixed), moved, scene.interior()),
+        local_correlation(sitk.GetArrayViewFromImage(scene.fixed), moved, compared(scene, transform)),
         100.0 * float((jacobian <= 0).mean()),
     )
+
+
+def compared(scene: Scene, transform: sitk.Transform) -> NDArray[np.bool_]:
+    """Voxels of the fixed organ's interior, (k, j, i), with no lesion of either scan; the interior if none is left."""
+    interior = scene.interior()
+    sound = interior.copy()
+    for lesions, place in ((scene.fixed_lesions, sitk.Transform()), (scene.moving_lesions, transform)):
+        if lesions is not None:
+            here = sitk.Resample(lesions, scene.fixed, place, sitk.sitkLinear, 0.0)
+            sound &= sitk.GetArrayViewFromImage(here) <= 0
+    return sound if sound.any() else interior
 
 
 def warped(scene: Scene, transform: sitk.Transform) -> NDArray[np.float32]:

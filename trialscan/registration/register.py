@@ -11,10 +11,11 @@ from trialscan.registration.alignment import Alignment, AlignmentStatus, map_poi
 from trialscan.registration.engines import engines_for
 from trialscan.registration.frames import identity_transforms, organ_points, world_transforms
 from trialscan.registration.ladder import Climb, climb, rungs_for
-from trialscan.registration.quality import field_jacobian, warped
+from trialscan.registration.quality import compared, field_jacobian, warped
 from trialscan.registration.resemblance import mirrored_axis
 from trialscan.registration.residual import residual_lengths
 from trialscan.registration.scene import Scene, build_scene
+from trialscan.registration.sides import MaskedScan
 from trialscan.registration.verdict import content_faults, judge, mirror_faults, organ_faults
 from trialscan.study.sections import RegistrationSettings
 
@@ -46,13 +47,18 @@ def register(
     *,
     fixed_mask: Volume | None = None,
     moving_mask: Volume | None = None,
+    fixed_lesions: Volume | None = None,
+    moving_lesions: Volume | None = None,
     settings: RegistrationSettings,
+    device: str = "cpu",
 ) -> Alignment:
     """Align the follow-up `moving` to the baseline `fixed`.
 
     Both scans are brought to working grids of `settings.spacing_mm`; given both masks (labels on each scan's own grid,
-    any positive one is organ) the rest of the body is left out. Nothing here touches the scans themselves. Scans that
-    cannot be aligned give status "fail" with the reason in `notes`, the best map found, and no exception.
+    any positive one is organ) the rest of the body is left out. Lesions given with either scan, on its own grid, exert
+    no force on the alignment and do not count in its quality. Nothing here touches the scans themselves. Scans that
+    cannot be aligned give status "fail" with the reason in `notes`, the best map found, and no exception. `device` is
+    where the torch engine computes: auto, cpu, cuda or cuda:N; each gives its own bytes.
 
     Raises
     ------
@@ -61,17 +67,18 @@ def register(
     GeometryError
         A scan's axes are sheared.
     """
-    _check_pair(fixed, moving, fixed_mask, moving_mask)
+    baseline, followup = MaskedScan(fixed, fixed_mask, fixed_lesions), MaskedScan(moving, moving_mask, moving_lesions)
+    _check_pair(baseline, followup)
     if settings.method == "none":
         return _unregistered(AlignmentStatus.PASS, ())
-    fault = _unusable(fixed, moving, fixed_mask, moving_mask)
+    fault = _unusable("baseline", baseline) or _unusable("follow-up", followup)
     if fault:
         return _unregistered(AlignmentStatus.FAIL, (fault,))
     if fixed.same_grid(moving, tolerance_mm=0.0) and np.array_equal(fixed.array, moving.array):
         return _unregistered(AlignmentStatus.REVIEW, ("the follow-up is the baseline's very image",))
-    scene = build_scene(fixed, moving, fixed_mask, moving_mask, settings.spacing_mm)
+    scene = build_scene(baseline, followup, settings.spacing_mm)
     rungs = rungs_for(settings.method, scene)
-    top = climb(scene, rungs, engines_for(settings.engine, scene, rungs), settings.limits.max_folding_percent)
+    top = climb(scene, rungs, engines_for(settings.engine, scene, rungs, device), settings.limits.max_folding_percent)
     return _alignment(scene, top, moving, _volume_ratio(fixed_mask, moving_mask), settings)
 
 
@@ -82,7 +89,8 @@ def _alignment(
     points = organ_points(scene)
     there = map_points(transform, points)
     back = np.linalg.norm(map_points(inverse, there) - points, axis=1)
-    residual = residual_lengths(scene, warped(scene, top.best.transform()))
+    within = top.best.transform()
+    residual = residual_lengths(scene, warped(scene, within), compared(scene, within))
     quality: dict[str, float | None] = dict.fromkeys(QUALITY_NAMES)
     quality |= {
         "organ_dice_before": top.before.organ_dice,
@@ -106,7 +114,8 @@ def _alignment(
     return Alignment(status, top.rung, top.engine, quality, top.rungs, transform, inverse, notes)
 
 
-def _check_pair(fixed: Volume, moving: Volume, fixed_mask: Volume | None, moving_mask: Volume | None) -> None:
+def _check_pair(baseline: MaskedScan, followup: MaskedScan) -> None:
+    fixed, moving = baseline.image, followup.image
     kinds = ["a planar image" if volume.is_planar else "a volume" for volume in (fixed, moving)]
     if kinds[0] != kinds[1]:
         raise RegistrationError(
@@ -118,26 +127,25 @@ def _check_pair(fixed: Volume, moving: Volume, fixed_mask: Volume | None, moving
         raise RegistrationError(
             "registration", f"baseline in {fixed.units}, follow-up in {moving.units}", "the same units"
         )
-    for name, volume, mask in (("baseline", fixed, fixed_mask), ("follow-up", moving, moving_mask)):
-        if mask is not None and not mask.same_grid(volume):
-            raise RegistrationError(
-                f"organ mask of the {name}",
-                f"a mask of shape {mask.shape} on another grid",
-                f"the scan's grid, shape {volume.shape}",
-                "Segment the scan on its own grid.",
-            )
+    for name, scan in (("baseline", baseline), ("follow-up", followup)):
+        for kind, mask in (("organ", scan.organ), ("lesion", scan.lesions)):
+            if mask is not None and not mask.same_grid(scan.image):
+                raise RegistrationError(
+                    f"{kind} mask of the {name}",
+                    f"a mask of shape {mask.shape} on another grid",
+                    f"the scan's grid, shape {scan.image.shape}",
+                    "Segment the scan on its own grid.",
+                )
 
 
-def _unusable(fixed: Volume, moving: Volume, fixed_mask: Volume | None, moving_mask: Volume | None) -> str:
+def _unusable(name: str, scan: MaskedScan) -> str:
     """Why nothing can be aligned; empty when it can."""
-    for name, volume, mask in (("baseline", fixed, fixed_mask), ("follow-up", moving, moving_mask)):
-        if mask is not None and not (mask.array > 0).any():
-            return f"the organ mask of the {name} is empty"
-        numbers = volume.array if mask is None else volume.array[mask.array > 0]
-        finite = numbers[np.isfinite(numbers)]
-        if finite.size == 0 or finite.min() == finite.max():
-            return f"the {name} holds no contrast"
-    return ""
+    if scan.organ is not None and not (scan.organ.array > 0).any():
+        return f"the organ mask of the {name} is empty"
+    array = scan.image.array
+    numbers = array if scan.organ is None else array[scan.organ.array > 0]
+    finite = numbers[np.isfinite(numbers)]
+    return f"the {name} holds no contrast" if finite.size == 0 or finite.min() == finite.max() else ""
 
 
 def _unregistered(status: AlignmentStatus, notes: tuple[str, ...]) -> Alignment:

@@ -12,19 +12,22 @@ _SEARCH = 3
 _BLOCKS = 150
 _FEWEST_BLOCKS = 20
 _LEAST_PEAK = 0.6
+_PENALTY_PER_VOXEL2 = 0.004
 _LEAST_CONTRAST = 0.01 * INTENSITY_SCALE
 
 
-def residual_lengths(scene: Scene, moved: NDArray[np.float32]) -> NDArray[np.float64] | None:
+def residual_lengths(scene: Scene, moved: NDArray[np.float32], region: NDArray[np.bool_]) -> NDArray[np.float64] | None:
     """Length of the shift that fits each block best, in the scene's unit; None where too few blocks have texture.
 
-    Blocks of nine voxels lie on a regular lattice inside the organ; the half with most contrast votes. Each is sought
-    within three voxels by normalised correlation, the peak refined by a parabola along each axis. This estimates
-    error, it does not bound it: a mistake beyond the search range, or where the scans look alike, stays unseen.
+    Blocks of nine voxels lie on a regular lattice inside `region` of the fixed grid; the half with most contrast votes.
+    Each is sought within three voxels by normalised correlation, the peak refined by a parabola along each axis. A
+    longer shift must fit clearly better than a shorter one, for along a vessel all shifts fit alike. This
+    estimates error, it does not bound it: a mistake beyond the search range, or where the scans look alike, stays
+    unseen.
     """
     fixed = sitk.GetArrayFromImage(scene.fixed).astype(np.float64)
     spacing = np.asarray(scene.fixed.GetSpacing())[::-1]
-    shifts = [_best_shift(fixed, moved, center) for center in _centers(fixed, scene.interior())]
+    shifts = [_best_shift(fixed, moved, center) for center in _centers(fixed, region)]
     found = np.array([shift for shift in shifts if shift is not None])
     if len(found) < _FEWEST_BLOCKS:
         return None
@@ -63,10 +66,20 @@ def _best_shift(
     axes = tuple(range(block.ndim, 2 * block.ndim))
     spread = np.maximum(windows.std(axis=axes), _LEAST_CONTRAST / 10)
     likeness = np.tensordot(windows, block, axes=(axes, tuple(range(block.ndim)))) / (block.size * spread)
-    peak = np.unravel_index(int(np.argmax(likeness)), likeness.shape)
+    evidence = likeness - _PENALTY_PER_VOXEL2 * _squared_lengths(block.ndim)
+    peak = np.unravel_index(int(np.argmax(evidence)), evidence.shape)
     if likeness[peak] < _LEAST_PEAK:
         return None
-    return np.array([place - _SEARCH + _parabola(likeness, peak, axis) for axis, place in enumerate(peak)])
+    return np.array([place - _SEARCH + _parabola(evidence, peak, axis) for axis, place in enumerate(peak)])
+
+
+def _squared_lengths(dimension: int) -> NDArray[np.float64]:
+    """Of every shift searched, in voxels squared."""
+    steps = np.arange(-_SEARCH, _SEARCH + 1, dtype=np.float64) ** 2
+    total = np.zeros((1,) * dimension)
+    for axis in range(dimension):
+        total = total + steps.reshape([-1 if n == axis else 1 for n in range(dimension)])
+    return total
 
 
 def _parabola(likeness: NDArray[np.float64], peak: tuple[np.intp, ...], axis: int) -> float:

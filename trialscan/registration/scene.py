@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from trialscan.imaging import Units, Volume, clamp, resample, to_sitk
+from trialscan.registration.neutral import without_lesions
+from trialscan.registration.sides import MaskedScan, Side, side_of
 
 MARGIN_MM = 9.0
 SCALE_FREE_PIXELS = 160
@@ -20,35 +22,8 @@ AIR_FILLED_WINDOW_HU = (-1024.0, -200.0)
 _AIR_FILLED_BELOW_HU = -600.0
 _ROBUST_PERCENTILES = (0.5, 99.5)
 _BORDER_VOXELS = 3
+_HALF = 0.5
 _LARGE_VOXELS = 200_000
-
-
-@dataclass(frozen=True)
-class Side:
-    """One scan, flattened if planar: the scan, its organ (boolean, or None), and the rigid map from scene to LPS mm."""
-
-    volume: Volume
-    organ: NDArray[np.bool_] | None
-    frame: NDArray[np.float64]
-
-    @property
-    def extent(self) -> float:
-        """Longest edge of the organ's box (of the image without a mask), in the scene's unit."""
-        low, high = self.box()
-        return float(((high - low) * np.asarray(self.volume.grid_spacing)).max())
-
-    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Continuous indices of the organ's outer corners; the whole image's without a mask."""
-        if self.organ is None:
-            return np.full(3, -0.5), np.asarray(self.volume.shape) - 0.5
-        (spans,) = ndimage.find_objects(self.organ.astype(np.uint8))
-        return np.array([s.start for s in spans]) - 0.5, np.array([s.stop for s in spans]) - 0.5
-
-    def values(self) -> NDArray[np.float64]:
-        """The finite numbers inside the organ, or all."""
-        array = self.volume.array if self.organ is None else self.volume.array[self.organ]
-        numbers: NDArray[np.float64] = array[np.isfinite(array)].astype(np.float64)
-        return numbers
 
 
 @dataclass(frozen=True)
@@ -57,6 +32,9 @@ class Scene:
 
     fixed, moving : float32 images on a scale of 0 … 1000; outside the organ they hold `background`.
     fixed_mask, moving_mask : share of each voxel that is organ, 0 … 1; None unless both scans have a mask.
+    fixed_lesions, moving_lesions : share of each voxel that is lesion; None where no mask was given. The images show
+        sound organ there.
+    shaded : volumes whose intensities have no scale, as in MR, where the coils brighten one side of the head.
     fixed_frame, moving_frame : 4×4 rigid maps from scene coordinates to LPS mm.
     fixed_center, moving_center : centroid of the organ, or of intensity, in scene coordinates.
     size_ratio : length in the moving scan that answers to 1 in the fixed one; 1 when millimetres are known.
@@ -66,8 +44,11 @@ class Scene:
     moving: sitk.Image
     fixed_mask: sitk.Image | None
     moving_mask: sitk.Image | None
+    fixed_lesions: sitk.Image | None
+    moving_lesions: sitk.Image | None
     background: float
     scale_free: bool
+    shaded: bool
     size_ratio: float
     fixed_frame: NDArray[np.float64]
     moving_frame: NDArray[np.float64]
@@ -100,48 +81,44 @@ class Scene:
         return inner if inner.any() else region
 
 
-def side_of(volume: Volume, mask: Volume | None) -> Side:
-    """Flatten a planar image into its own plane; leave a volume where it is."""
-    organ = None if mask is None else mask.array > 0
-    if not volume.is_planar:
-        return Side(replace(volume, spacing_known=True), organ, np.eye(4))
-    frame = np.eye(4)
-    frame[:3, :3], frame[:3, 3] = volume.direction, volume.affine[:3, 3]
-    flat = replace(volume, affine=np.diag([*volume.grid_spacing, 1.0]), spacing_known=True)
-    return Side(flat, organ, frame)
-
-
-def build_scene(
-    fixed: Volume, moving: Volume, fixed_mask: Volume | None, moving_mask: Volume | None, spacing_mm: float
-) -> Scene:
+def build_scene(fixed: MaskedScan, moving: MaskedScan, spacing_mm: float) -> Scene:
     """Put both scans on working grids no finer than `spacing_mm` and than the scan's own finest axis.
 
-    Masks steer the registration only when both scans have one; they must hold at least one voxel. Without known
-    spacing the working voxel is a fixed share of the organ's extent.
+    Organ masks steer the registration only when both scans have one; they must hold at least one voxel. Lesions are
+    replaced by sound organ in each scan. Without known spacing the working voxel is a share of the organ's extent.
     """
-    both = fixed_mask is not None and moving_mask is not None
-    sides = side_of(fixed, fixed_mask if both else None), side_of(moving, moving_mask if both else None)
-    scale_free = not (fixed.spacing_known and moving.spacing_known)
+    scans = [fixed, moving]
+    both = fixed.organ is not None and moving.organ is not None
+    sides = [side_of(scan if both else replace(scan, organ=None)) for scan in scans]
+    scale_free = not all(scan.image.spacing_known for scan in scans)
     windows, outside = _windows(*sides)
     grids = [_working_grid(side, spacing_mm, scale_free) for side in sides]
     arrays = [_on_scale(side, grid, window) for side, grid, window in zip(sides, grids, windows, strict=True)]
-    shares = [_organ_share(side, grid) for side, grid in zip(sides, grids, strict=True)]
+    shares = [_share(side.organ, side, grid) for side, grid in zip(sides, grids, strict=True)]
+    lesions = [_share(side.lesions, side, grid) for side, grid in zip(sides, grids, strict=True)]
+    arrays = [_sound(*parts) for parts in zip(arrays, shares, lesions, grids, strict=True)]
     background = outside * INTENSITY_SCALE
     if both:
         arrays = _organ_only(arrays, shares, background)
     images = [_image(grid, array) for grid, array in zip(grids, arrays, strict=True)]
-    masks = [None if share is None else _image(grid, share) for grid, share in zip(grids, shares, strict=True)]
+    masks, left_out = (
+        [None if share is None else _image(grid, share) for grid, share in zip(grids, parts, strict=True)]
+        for parts in (shares, lesions)
+    )
     weights = [array if share is None else share for array, share in zip(arrays, shares, strict=True)]
     centers = [_centroid(grid, weight) for grid, weight in zip(grids, weights, strict=True)]
     dimension = images[0].GetDimension()
-    ratio = _size_ratio(sides, dimension) if scale_free else 1.0
+    ratio = _size_ratio(sides[0], sides[1], dimension) if scale_free else 1.0
     return Scene(
         fixed=images[0],
         moving=images[1],
         fixed_mask=masks[0],
         moving_mask=masks[1],
+        fixed_lesions=left_out[0],
+        moving_lesions=left_out[1],
         background=background,
         scale_free=scale_free,
+        shaded=dimension == 3 and fixed.image.units is Units.INTENSITY,
         size_ratio=ratio,
         fixed_frame=sides[0].frame,
         moving_frame=sides[1].frame,
@@ -199,12 +176,22 @@ def _on_scale(side: Side, grid: Volume, window: tuple[float, float]) -> NDArray[
     return scaled
 
 
-def _organ_share(side: Side, grid: Volume) -> NDArray[np.float32] | None:
-    if side.organ is None:
+def _share(mask: NDArray[np.bool_] | None, side: Side, grid: Volume) -> NDArray[np.float32] | None:
+    """Share of each working voxel that a mask of the side covers, 0 … 1."""
+    if mask is None:
         return None
-    organ = Volume(side.organ.astype(np.float32), side.volume.affine, Units.INTENSITY)
-    share: NDArray[np.float32] = resample(organ, like=grid, order=1, fill=0.0).array.astype(np.float32)
+    native = Volume(mask.astype(np.float32), side.volume.affine, Units.INTENSITY)
+    share: NDArray[np.float32] = resample(native, like=grid, order=1, fill=0.0).array.astype(np.float32)
     return share
+
+
+def _sound(
+    array: NDArray[np.float32], organ: NDArray[np.float32] | None, lesions: NDArray[np.float32] | None, grid: Volume
+) -> NDArray[np.float32]:
+    if lesions is None:
+        return array
+    inside = np.ones(array.shape, bool) if organ is None else organ > _HALF
+    return without_lesions(array, inside, lesions > 0, np.asarray(grid.grid_spacing))
 
 
 def _organ_only(
@@ -237,10 +224,10 @@ def _centroid(grid: Volume, weight: NDArray[np.float32]) -> NDArray[np.float64]:
     return center
 
 
-def _size_ratio(sides: tuple[Side, Side], dimension: int) -> float:
+def _size_ratio(fixed: Side, moving: Side, dimension: int) -> float:
     """Ratio of the organs' linear sizes (of the images' without masks), each in its own unit."""
     sizes = []
-    for side in sides:
+    for side in (fixed, moving):
         voxels = side.volume.array.size if side.organ is None else int(side.organ.sum())
         sizes.append(voxels * float(np.prod(side.volume.grid_spacing[:dimension])))
     return float((sizes[1] / sizes[0]) ** (1 / dimension))

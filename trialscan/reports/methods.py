@@ -9,7 +9,7 @@ from trialscan.reports.run_folder import OK, RunFolder, VisitRow
 from trialscan.reports.words import NONE, plain, plural, short_digest
 from trialscan.study import AnalysisSettings, LesionSettings
 
-_ENGINES = {"ants": "ANTs", "simpleitk": "SimpleITK"}
+_ENGINES = {"ants": "ANTs", "simpleitk": "SimpleITK", "torch": "PyTorch"}
 
 
 def methods_text(folder: RunFolder, visits: Sequence[VisitRow]) -> list[str]:

@@ -173,7 +173,7 @@ class RegistrationSettings(Section):
     """How follow-ups are aligned to the baseline, and on what grid (mm) that is computed."""
 
     method: Literal["deformable", "affine", "rigid", "none"] = "deformable"
-    engine: Literal["ants", "simpleitk"] = "simpleitk"
+    engine: Literal["ants", "simpleitk", "torch"] = "simpleitk"
     spacing_mm: Positive = 2.5
     limits: RegistrationLimits = RegistrationLimits()
 
