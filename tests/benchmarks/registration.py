@@ -1,4 +1,4 @@
-"""Alignment beside ANTs' SyN: `python -m tests.benchmarks.registration [--data DIR] [--repeats N] [--large]`.
+"""Alignment beside ANTs' SyN: `python -m tests.benchmarks.registration [--data DIR] [--repeats N] [--part P]`.
 
 Both programs get the same two lung-masked images (the scans of `lung_ct_pair` on their own grids, limited to
 -1024 … -200 HU, everything outside the lung set to -200 HU) and take turns in one run, as do trialscan's engines.
@@ -42,14 +42,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("TRIALSCAN_REAL_DATA", "../shared/data")))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--engines", nargs="+", default=["simpleitk", "torch"])
-    parser.add_argument("--large", action="store_true", help="also a simulated pair of 512 x 512 x 300 voxels")
+    parser.add_argument("--part", choices=["lung", "large", "both"], default="both", help="real pair, large pair, both")
     parser.add_argument("--large-of", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.large_of:
         _align_stored(Path(given.large_of), given.engines[0])
         return
-    beside_syn(given.data / "lung_ct_pair", given.engines, given.repeats)
-    if given.large:
+    if given.part in {"lung", "both"}:
+        beside_syn(given.data / "lung_ct_pair", given.engines, given.repeats)
+    if given.part in {"large", "both"}:
         large_pair(given.engines)
 
 

@@ -86,11 +86,12 @@ def test_rigid_is_as_good_as_the_rigid_part_of_the_published_map(brain):
     assert brain.correlation(found.transform) > brain.correlation(reference) - 0.005
 
 
-def test_affine_is_at_least_as_good_as_the_published_map(brain):
+@pytest.mark.parametrize("brain", ["patient03"], indirect=True)
+def test_affine_is_at_least_as_good_as_the_published_map_where_the_visits_differ_in_scale(brain):
     published = sitk.CompositeTransform([brain.published[1], brain.published[0].GetInverse()])
     found = align(brain, "affine", masks=True)
     assert (found.status, found.rung) == ("pass", "affine")
-    assert brain.correlation(found.transform) >= brain.correlation(published) - 0.001
+    assert brain.correlation(found.transform) >= brain.correlation(published)
 
 
 def test_levelling_takes_out_the_shading_of_the_coils():
