@@ -78,7 +78,7 @@ class TrainingConfig(Section):
     `min_lesion_peak`. `spacing_mm` is None for planar models, which see `planar_size` pixels
     along the longer side. At step `freeze_norm_at` the running average of the weights takes over, batch normalisation
     is given its statistics over many batches and keeps them from then on, as inference does; what follows learns with
-    them (compare Wu & Johnson, "Rethinking Batch in BatchNorm", 2021).
+    them (compare Wu & Johnson, "Rethinking Batch in BatchNorm", 2021). Without `settle_norm` it keeps those it has.
     """
 
     name: str
@@ -102,6 +102,7 @@ class TrainingConfig(Section):
     class_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.995
     freeze_norm_at: Annotated[int, Field(ge=0)] | None = None
+    settle_norm: bool = True
     bfloat16: bool = True
     seed: int = 0
     checkpoint_every: Annotated[int, Field(ge=1)] = 100

@@ -18,6 +18,7 @@ from trialscan.segmentation import load_bundle
 from trialscan.segmentation.network import build_network
 from trialscan.training.cases import Case
 from trialscan.training.config import TrainingConfig
+from trialscan.training.growth import add_finest_level
 
 Sampler = Callable[[Case, TrainingConfig, np.random.Generator], tuple[Tensor, Tensor]]
 CHECKPOINT = "checkpoint.pt"
@@ -55,11 +56,15 @@ class Learner:
 
 
 def make_learner(config: TrainingConfig, weights: dict[str, Tensor] | None = None) -> Learner:
-    """A network from the configuration's seed (or from given weights) with AdamW, one-cycle schedule and average."""
+    """A network from the configuration's seed, or from given weights, with AdamW, one-cycle schedule and average.
+
+    Weights of a network that is one level shallower are grown to the configuration's (`add_finest_level`).
+    """
     torch.manual_seed(config.seed)
     network = build_network(config.network, config.name)
     if weights is not None:
-        network.load_state_dict(weights)
+        finer = len(weights) < len(network.state_dict())
+        network.load_state_dict(add_finest_level(weights, network) if finer else weights)
     if config.kind == "volume":
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     average = AveragedModel(
@@ -111,7 +116,7 @@ def train(
         if not first:
             log.writerow(["step", "loss", "learning_rate"])
         for step, (images, labels) in _batches(config, cases, sampler, first, last):
-            if step == config.freeze_norm_at:
+            if step == config.freeze_norm_at and config.settle_norm:
                 seen = _batches(config, cases, sampler, 0, SETTLING_BATCHES)
                 _settle_norm(learner, (batch for _, (batch, _) in seen), bfloat16=config.bfloat16)
             if config.freeze_norm_at is not None and step >= config.freeze_norm_at:
