@@ -1,15 +1,19 @@
 """Scans as a network sees them."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from trialscan.errors import SegmentationError
-from trialscan.imaging import Volume
+from trialscan.imaging import Units, Volume
 from trialscan.segmentation.resampling import resample_image, target_shape
 from trialscan.segmentation.specification import ModelSpecification
 
+STRETCH_PERCENTILES = (0.5, 99.5)
 _GREY_LEVELS = 256
 
 
@@ -31,14 +35,17 @@ def planar_shape(shape: tuple[int, int, int], size: int) -> tuple[int, int, int]
 
 
 def prepare_planar(volume: Volume, spec: ModelSpecification, device: torch.device) -> Tensor:
-    """A planar image, resized, equalised to -1 … 1 and centred in a square: (1, 1, size, size) float32."""
+    """A planar image, resized, its grey levels brought to -1 … 1, centred in a square: (1, 1, size, size) float32."""
     if spec.planar_size is None:
         raise SegmentationError("model", "a volume model", "a planar model for a single image")
     array = _native_float32(volume.array)
     finite = np.isfinite(array)
     array = np.where(finite, array, array[finite].min() if finite.any() else 0.0)
+    if spec.intensity_range is not None and volume.units is Units.HU:
+        array = array.clip(*spec.intensity_range)
     image = resample_image(torch.from_numpy(array), planar_shape(volume.shape, spec.planar_size))
-    return into_square(equalise(image[..., 0]), spec.planar_size)[None, None].to(device)
+    level = LEVELLING[spec.grey_levels]
+    return into_square(level(image[..., 0]), spec.planar_size)[None, None].to(device)
 
 
 def into_square(image: Tensor, size: int) -> Tensor:
@@ -66,6 +73,20 @@ def equalise(image: Tensor) -> Tensor:
     count = torch.bincount(level.flatten(), minlength=_GREY_LEVELS).double()
     middle = (count.cumsum(0) - 0.5 * count) / count.sum()
     return (middle[level] * 2 - 1).float()
+
+
+def stretch(image: Tensor) -> Tensor:
+    """Grey levels from the 0.5th to the 99.5th percentile stretched to -1 … 1, those beyond cut off.
+
+    MONAI's `ScaleIntensityRangePercentiles` with these percentiles. A constant image becomes 0.
+    """
+    low, high = np.percentile(image.numpy(), STRETCH_PERCENTILES)
+    if high <= low:
+        return torch.zeros_like(image)
+    return ((image - float(low)) * (2.0 / float(high - low)) - 1.0).clamp(-1, 1)
+
+
+LEVELLING: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({"equalise": equalise, "stretch": stretch})
 
 
 def _native_float32(array: NDArray[np.generic]) -> NDArray[np.float32]:

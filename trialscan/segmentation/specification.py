@@ -16,8 +16,9 @@ class ModelSpecification(BaseModel):
     """How scans are prepared for the model and how its answer is read.
 
     kind : `volume` for 3-D scans on a grid of `spacing_mm`; `planar` for single images whose longer side becomes
-        `planar_size` pixels and whose grey levels are equalised.
-    intensity_range : values are limited to it and scaled to -1 … 1 (volumes only).
+        `planar_size` pixels.
+    grey_levels : those of planar images are equalised, or stretched between their 0.5th and 99.5th percentiles.
+    intensity_range : values of volumes are limited to it and scaled to -1 … 1; HU of planar images are limited to it.
     window : voxels of the sliding window; windows share the `overlap` fraction of their length.
     min_component_share : pieces of foreground smaller than this share of the largest piece are dropped.
     lesion_labels, min_lesion_peak : lesions in which the probability of these labels together nowhere reaches the peak
@@ -31,6 +32,7 @@ class ModelSpecification(BaseModel):
     units: Literal["HU", "SUV", "intensity"]
     spacing_mm: tuple[Positive, Positive, Positive] | None = None
     planar_size: Count | None = None
+    grey_levels: Literal["equalise", "stretch"] = "equalise"
     intensity_range: tuple[float, float] | None = None
     window: tuple[Count, ...]
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25

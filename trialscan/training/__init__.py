@@ -2,6 +2,7 @@
 
 from trialscan.training.assessment import Assessment, assess_planar, assess_volume
 from trialscan.training.augment_planar import planar_patch
+from trialscan.training.augment_slice import slice_patch
 from trialscan.training.augment_volume import volume_patch
 from trialscan.training.cases import Case, load_case, save_case
 from trialscan.training.config import TrainingConfig, load_config
@@ -23,6 +24,7 @@ __all__ = [
     "mean_weights",
     "planar_patch",
     "save_case",
+    "slice_patch",
     "train",
     "volume_patch",
     "write_bundle",

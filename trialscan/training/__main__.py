@@ -7,6 +7,7 @@ import torch
 
 from trialscan.segmentation import load_bundle
 from trialscan.training import (
+    TrainingConfig,
     assess_planar,
     assess_volume,
     load_cases,
@@ -14,11 +15,13 @@ from trialscan.training import (
     make_cases,
     mean_weights,
     planar_patch,
+    slice_patch,
     train,
     volume_patch,
     write_bundle,
 )
 from trialscan.training.calibration import lesion_shift, shift_logits
+from trialscan.training.loop import Sampler
 
 _CONFIG = click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _CALIBRATION_SCANS = 40
@@ -61,9 +64,15 @@ def fit(
     torch.set_num_threads(threads)
     settings = load_config(config)
     cases = load_cases(sorted(data.glob("case_*.npz")))
-    sampler = planar_patch if settings.kind == "planar" else volume_patch
+    sampler = _sampler(settings)
     weights = mean_weights(start_from) if start_from else None
     click.echo(f"checkpoint: {train(settings, cases, sampler, out, start_from=weights, stop_after=stop_after)}")
+
+
+def _sampler(settings: TrainingConfig) -> Sampler:
+    if settings.kind == "volume":
+        return volume_patch
+    return slice_patch if settings.planar_source == "ct_slice" else planar_patch
 
 
 @main.command()

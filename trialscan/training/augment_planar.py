@@ -1,4 +1,4 @@
-"""Random versions of simulated radiographs: posture and framing, exposure and processing, labels, noise, blur."""
+"""Random versions of simulated pictures: posture and framing, exposure and processing, labels, noise, blur."""
 
 import math
 
@@ -6,27 +6,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trialscan.segmentation.preparation import equalise, into_square, planar_shape, square_window
+from trialscan.segmentation.preparation import LEVELLING, into_square, planar_shape, square_window
 from trialscan.training.augment_volume import smooth
 from trialscan.training.cases import Case
 from trialscan.training.config import PlanarAugmentation, TrainingConfig
 
 
 def planar_patch(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Draw one picture: image (1, size, size), equalised to -1 … 1, and labels (size, size) as int64."""
+    """Draw one picture: image (1, size, size) of grey levels -1 … 1, and labels (size, size) as int64."""
+    image = torch.from_numpy(case.image[..., 0].astype(np.float32))
+    return take_picture(image, torch.from_numpy(case.labels[..., 0]), config, rng)
+
+
+def take_picture(
+    image: Tensor, labels: Tensor, config: TrainingConfig, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """A random picture of grey levels 0 … 1 (i, j) and its labels, as the network sees it."""
     settings = config.planar
     size = config.patch[0]
-    image, labels = _reframe(case, settings, size, rng)
+    image, labels = _reframe(image, labels, settings, size, rng)
     image = _process(image, settings, rng)
     image = _overlay(image, settings, rng)
+    if settings.quarter_turns:
+        turns = int(rng.integers(4))
+        image, labels = torch.rot90(image, turns), torch.rot90(labels, turns)
     square = torch.zeros((size, size), dtype=torch.int64)
     square[square_window(labels.shape, size)] = labels
-    return into_square(equalise(image), size)[None], square
+    return into_square(LEVELLING[config.grey_levels](image), size)[None], square
 
 
-def _reframe(case: Case, settings: PlanarAugmentation, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _reframe(
+    image: Tensor, labels: Tensor, settings: PlanarAugmentation, size: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     """Turn, zoom, shift, mirror and stretch the picture into a frame of random proportions."""
-    source = np.array(case.image.shape[:2], dtype=float)
+    source = np.array(image.shape, dtype=float)
     frame = planar_shape((int(source[0] * 64), int(source[1] * 64 * rng.uniform(0.85, 1.2)), 1), size)[:2]
     angle = math.radians(rng.uniform(-1, 1) * settings.rotation_deg)
     zoom = rng.uniform(*settings.zoom) * rng.uniform(0.9, 1.1, 2)
@@ -40,10 +53,8 @@ def _reframe(case: Case, settings: PlanarAugmentation, size: int, rng: np.random
         torch.from_numpy(theta).float()[None], [1, 1, frame[0], frame[1]], align_corners=False
     )
     padding = "border" if rng.random() < 0.5 else "zeros"
-    image = torch.from_numpy(case.image[..., 0].astype(np.float32))[None, None]
-    labels = torch.from_numpy(case.labels[..., 0].astype(np.float32))[None, None]
-    moved = torch.nn.functional.grid_sample(image, grid, padding_mode=padding, align_corners=False)
-    masks = torch.nn.functional.grid_sample(labels, grid, mode="nearest", align_corners=False)
+    moved = torch.nn.functional.grid_sample(image[None, None], grid, padding_mode=padding, align_corners=False)
+    masks = torch.nn.functional.grid_sample(labels[None, None].float(), grid, mode="nearest", align_corners=False)
     return moved[0, 0], masks[0, 0].long()
 
 

@@ -122,7 +122,7 @@ def _change_intensity(image: Tensor, labels: Tensor, settings: VolumeAugmentatio
     weights = torch.tensor([0.0, 1.0] + [0.5] * 8)
     image = image + lung_offset * weights[labels]
     if rng.random() < settings.emphysema:
-        image = image - _draw(settings.emphysema_hu, rng) * _patches(image.shape, rng) * (labels == _LUNG)
+        image = image - _draw(settings.emphysema_hu, rng) * patches(image.shape, rng) * (labels == _LUNG)
     gain = 1 + rng.uniform(-1, 1) * settings.gain
     image = (image.clamp(min=_AIR_HU) - _AIR_HU) * gain + _AIR_HU + rng.uniform(-1, 1) * settings.offset_hu
     if rng.random() < settings.thick_slices:
@@ -138,7 +138,7 @@ def _change_intensity(image: Tensor, labels: Tensor, settings: VolumeAugmentatio
     return image + grain * _draw(settings.noise_hu, rng) * float(rng.random())
 
 
-def _patches(shape: torch.Size, rng: np.random.Generator) -> Tensor:
+def patches(shape: torch.Size, rng: np.random.Generator) -> Tensor:
     """A smooth random field of 0 … 1 that is 0 over about half of the patch: where lung tissue is lost."""
     coarse = torch.from_numpy(rng.uniform(-1, 1, rng.integers(3, 9, 3)).astype(np.float32))
     return resample_image(coarse, shape).mul(2).clamp(0, 1)

@@ -54,7 +54,7 @@ class VolumeAugmentation(Section):
 
 
 class PlanarAugmentation(Section):
-    """Random changes of a radiograph; each span is drawn uniformly."""
+    """Random changes of a picture; each span is drawn uniformly."""
 
     rotation_deg: float = 12.0
     zoom: Span = (0.8, 1.25)
@@ -67,6 +67,46 @@ class PlanarAugmentation(Section):
     local_contrast: Probability = 0.4
     labels: Probability = 0.4
     collimation: Probability = 0.3
+    quarter_turns: bool = False
+
+
+class DiseaseSettings(Section):
+    """Pneumonia painted on CT slices: spans are drawn uniformly, extents, margins and grains log-uniformly."""
+
+    share_of_slices: Probability = 0.85
+    extent: Span = (0.005, 0.8)
+    margin_pixels: Span = (0.3, 3.0)
+    patchiness: tuple[float, float, float] = (2.0, 2.0, 1.0)
+    coarse_pixels: Span = (25.0, 90.0)
+    middle_pixels: Span = (8.0, 25.0)
+    fine_pixels: Span = (2.0, 8.0)
+    pleural: float = 2.0
+    dorsal: float = 1.5
+    sided: float = 1.0
+    glass_above_lung_hu: Span = (120.0, 560.0)
+    glass_texture_hu: Span = (5.0, 80.0)
+    septa: Probability = 0.3
+    septa_pixels: Span = (3.0, 9.0)
+    septa_hu: Span = (40.0, 250.0)
+    consolidated: Probability = 0.45
+    core_share: Span = (0.05, 0.9)
+    consolidation_hu: Span = (-180.0, 90.0)
+    core_texture_hu: Span = (5.0, 70.0)
+
+
+class SliceAugmentation(Section):
+    """Random changes of an axial CT slice before it becomes a picture; spans are drawn uniformly."""
+
+    cropped: Probability = 0.8
+    margin: Span = (-0.04, 0.12)
+    lung_offset_hu: float = 60.0
+    emphysema: Probability = 0.2
+    emphysema_hu: Span = (30.0, 120.0)
+    noise_hu: Span = (0.0, 60.0)
+    sharpening: Span = (0.0, 1.5)
+    window_low_hu: Span = (-1500.0, -900.0)
+    window_high_hu: Span = (-450.0, 400.0)
+    disease: DiseaseSettings = DiseaseSettings()
 
 
 class TrainingConfig(Section):
@@ -75,10 +115,11 @@ class TrainingConfig(Section):
     `network` is MONAI's `network_def`. `patch` is in voxels of the model's grid, planar models have k = 1.
     Inference slides a `window` (None takes the patch) with `overlap` and drops pieces of foreground below
     `min_component_share` of the largest and lesions (labels from 2 on) whose probability stays below
-    `min_lesion_peak`. `spacing_mm` is None for planar models, which see `planar_size` pixels
-    along the longer side. At step `freeze_norm_at` the running average of the weights takes over, batch normalisation
-    is given its statistics over many batches and keeps them from then on, as inference does; what follows learns with
-    them (compare Wu & Johnson, "Rethinking Batch in BatchNorm", 2021). Without `settle_norm` it keeps those it has.
+    `min_lesion_peak`. `spacing_mm` is None for planar models, which see `planar_size` pixels along the longer side of
+    simulated radiographs or of windowed CT slices, their `grey_levels` equalised or stretched. At step
+    `freeze_norm_at` the running average of the weights takes over, batch normalisation is given its statistics over
+    many batches and keeps them from then on, as inference does; what follows learns with them (compare Wu & Johnson,
+    "Rethinking Batch in BatchNorm", 2021). Without `settle_norm` it keeps those it has.
     """
 
     name: str
@@ -87,6 +128,8 @@ class TrainingConfig(Section):
     network: dict[str, Any]
     spacing_mm: tuple[float, float, float] | None = None
     planar_size: int | None = None
+    planar_source: Literal["radiograph", "ct_slice"] = "radiograph"
+    grey_levels: Literal["equalise", "stretch"] = "equalise"
     intensity_range: Span | None = None
     patch: tuple[int, int, int]
     window: tuple[int, ...] | None = None
@@ -109,6 +152,7 @@ class TrainingConfig(Section):
     data: DataSettings
     volume: VolumeAugmentation = VolumeAugmentation()
     planar: PlanarAugmentation = PlanarAugmentation()
+    slice: SliceAugmentation = SliceAugmentation()
 
 
 def load_config(path: Path) -> TrainingConfig:

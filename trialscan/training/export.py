@@ -12,6 +12,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from trialscan.segmentation.bundle import INFERENCE, METADATA, WEIGHTS
+from trialscan.segmentation.preparation import STRETCH_PERCENTILES
 from trialscan.training.config import TrainingConfig
 
 _INTENDED_USE = "Research on clinical-trial images. Not for diagnosis."
@@ -72,6 +73,7 @@ def _metadata(config: TrainingConfig, digest: str, version: str) -> dict[str, An
             "units": "intensity" if planar else "HU",
             "spacing_mm": config.spacing_mm,
             "planar_size": config.planar_size,
+            "grey_levels": config.grey_levels,
             "intensity_range": config.intensity_range,
             "window": shape if config.window is None else config.window,
             "overlap": config.overlap,
@@ -185,6 +187,21 @@ def _planar_preparation(config: TrainingConfig) -> list[dict[str, Any]]:
             "mode": "bilinear",
             "anti_aliasing": True,
         },
-        {"_target_": "HistogramNormalized", "keys": "image", "num_bins": 256, "min": -1, "max": 1},
+        _levelling(config),
         {"_target_": "SpatialPadd", "keys": "image", "spatial_size": [size, size], "constant_values": -1},
     ]
+
+
+def _levelling(config: TrainingConfig) -> dict[str, Any]:
+    if config.grey_levels == "equalise":
+        return {"_target_": "HistogramNormalized", "keys": "image", "num_bins": 256, "min": -1, "max": 1}
+    lower, upper = STRETCH_PERCENTILES
+    return {
+        "_target_": "ScaleIntensityRangePercentilesd",
+        "keys": "image",
+        "lower": lower,
+        "upper": upper,
+        "b_min": -1.0,
+        "b_max": 1.0,
+        "clip": True,
+    }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from trialscan.errors import UsageError
-from trialscan.phantom import Phantom, Radiograph, simulate_radiograph, simulate_thorax
+from trialscan.phantom import (
+    Phantom,
+    Radiograph,
+    ThoraxSpec,
+    simulate_radiograph,
+    simulate_thorax,
+    whole_thorax,
+)
 from trialscan.segmentation.resampling import resample_image, target_shape
 from trialscan.training.cases import Case, load_case, lung_boxes, save_case
 from trialscan.training.config import DataSettings, TrainingConfig
@@ -67,7 +75,34 @@ def planar_case(picture: Radiograph) -> Case:
     return Case(grey.astype(np.float16), labels.astype(np.uint8), lung_boxes(picture.lungs.array))
 
 
+def simulate_slice(data: DataSettings, seed: int) -> Phantom:
+    """A slab of three slices at a random height of the lungs, sometimes healthy; the middle one is meant."""
+    rng = np.random.default_rng([seed, 2])
+    spec = ThoraxSpec.random(rng)
+    in_plane, thickness = float(rng.uniform(*data.in_plane_mm)), float(rng.uniform(*data.slice_mm))
+    spacing = (in_plane, in_plane, thickness)
+    whole = whole_thorax(spec, spacing)
+    middle = float(rng.uniform(spec.base_z - 15, spec.apex_z - 15))
+    grid = replace(whole, shape=(*whole.shape[:2], 3), origin_mm=(*whole.origin_mm[:2], middle - thickness))
+    return simulate_thorax(
+        seed,
+        lesions=() if rng.random() < data.empty_share else None,
+        breathing=float(rng.uniform(-1, 1)),
+        spec=spec,
+        grid=grid,
+    )
+
+
+def slice_case(slab: Phantom) -> Case:
+    """The middle slice of a slab: HU, labels 1 lung, 2 ground glass, 3 consolidation."""
+    image, organ, lesions = (v.array[..., 1:2] for v in (slab.image, slab.organ, slab.lesions))
+    return Case(image.clip(-1024, 3000).astype(np.float16), merged_labels(organ, lesions), lung_boxes(organ))
+
+
 def _make_case(config: TrainingConfig, seed: int, path: Path) -> None:
+    if config.planar_source == "ct_slice":
+        save_case(path, slice_case(simulate_slice(config.data, seed)))
+        return
     if config.kind == "planar":
         save_case(path, planar_case(simulate_radiograph(seed)))
         return
