@@ -25,6 +25,7 @@ class Grid:
     axes: NDArray[np.float64]
     origin: NDArray[np.float64]
     in_mm: bool
+    planar: bool
     voxel_ml: float | None
     pixel_mm2: float | None
 
@@ -44,6 +45,7 @@ def common_grid(predicted: Volume, reference: Volume) -> Grid:
         axes,
         reference.affine[:3, 3],
         in_mm,
+        planar,
         voxel_ml=reference.voxel_ml if in_mm and not planar else None,
         pixel_mm2=float(np.linalg.norm(np.cross(axes[:, 0], axes[:, 1]))) if in_mm and planar else None,
     )
@@ -80,7 +82,7 @@ def compare_crops(predicted: Mask, reference: Mask, grid: Grid) -> dict[str, flo
     """The same for two masks cut to any box that holds both."""
     both, n_first, n_second = (int(np.count_nonzero(mask)) for mask in (predicted & reference, predicted, reference))
     union = n_first + n_second - both
-    hd95, surface_dice, mean = _surface_measures(predicted, reference, grid.axes, n_first, n_second)
+    hd95, surface_dice, mean = _surface_measures(predicted, reference, grid, n_first, n_second)
     return {
         "dice": 2.0 * both / (n_first + n_second) if union else 1.0,
         "jaccard": both / union if union else 1.0,
@@ -112,14 +114,17 @@ def _sized(voxels: int, voxel_size: float | None) -> float | None:
 
 
 def _surface_measures(
-    predicted: Mask, reference: Mask, axes: NDArray[np.float64], n_predicted: int, n_reference: int
+    predicted: Mask, reference: Mask, grid: Grid, n_predicted: int, n_reference: int
 ) -> tuple[float | None, float, float | None]:
     """95th percentile, surface Dice and mean distance, in the unit of the axes."""
     if not n_predicted and not n_reference:
         return 0.0, 1.0, 0.0
     if not n_predicted or not n_reference:
         return None, 0.0, None
-    found = surface_distances(predicted, reference, axes)
+    if grid.planar:
+        found = surface_distances(predicted[:, :, 0], reference[:, :, 0], grid.axes[:, :2])
+    else:
+        found = surface_distances(predicted, reference, grid.axes)
     return found.percentile(_HAUSDORFF_PERCENT), found.share_within(SURFACE_TOLERANCE_MM), found.mean
 
 

@@ -64,10 +64,9 @@ def surface_distances(predicted: Mask, reference: Mask, axes: Floats) -> Surface
 
     Parameters
     ----------
-    predicted, reference : (i, j, k), k = 1 for planar images. `axes` : 3×3, its columns the steps along i, j and k.
+    predicted, reference : (i, j, k), or (i, j) for planar images. `axes` : 3×3 or 3×2, its columns the steps along
+        the arrays' axes.
     """
-    if predicted.shape[2] == 1:
-        predicted, reference, axes = predicted[:, :, 0], reference[:, :, 0], axes[:, :2]
     codes, other_codes = _neighbour_codes(predicted), _neighbour_codes(reference)
     border, other_border = _is_border(codes), _is_border(other_codes)
     areas = get_code_to_measure_table([float(step) for step in np.linalg.norm(axes, axis=0)])[0].numpy().astype(np.float64)
