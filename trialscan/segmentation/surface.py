@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Spacing from a float32 header makes 5 × 0.4 mm a trifle more than 2 mm: what equals the tolerance to a millionth is within.
+# Spacing from a float32 header makes 5 × 0.4 mm a trifle more than 2 mm: equal to a millionth is within.
 _SLACK = 1e-6
 
 
@@ -38,7 +38,7 @@ class SurfaceDistances:
     def share_within(self, tolerance: float) -> float:
         """Surface Dice: the share of both surfaces' area that lies within the tolerance of the other."""
         limit = tolerance * (1 + _SLACK)
-        near = self.predicted_area[self.to_reference <= limit].sum() + self.reference_area[self.to_predicted <= limit].sum()
+        near = self.predicted_area @ (self.to_reference <= limit) + self.reference_area @ (self.to_predicted <= limit)
         return float(near / self._total_area)
 
     def percentile(self, percent: float) -> float:
@@ -69,7 +69,9 @@ def surface_distances(predicted: Mask, reference: Mask, axes: Floats) -> Surface
     """
     codes, other_codes = _neighbour_codes(predicted), _neighbour_codes(reference)
     border, other_border = _is_border(codes), _is_border(other_codes)
-    areas = get_code_to_measure_table([float(step) for step in np.linalg.norm(axes, axis=0)])[0].numpy().astype(np.float64)
+    areas = (
+        get_code_to_measure_table([float(step) for step in np.linalg.norm(axes, axis=0)])[0].numpy().astype(np.float64)
+    )
     elements, other_elements = np.argwhere(border), np.argwhere(other_border)
     return SurfaceDistances(
         _nearest(elements, other_elements, other_border[border], axes),
@@ -80,7 +82,7 @@ def surface_distances(predicted: Mask, reference: Mask, axes: Floats) -> Surface
 
 
 def _neighbour_codes(mask: Mask) -> NDArray[np.uint8]:
-    """For each corner of the voxels, one longer than `mask` along each axis: which voxels around it are inside, as bits."""
+    """Which voxels around each corner are inside, as bits; one corner more than voxels along each axis."""
     kernel = np.array(ENCODING_KERNEL[mask.ndim], np.uint8)
     codes = np.zeros([length + 1 for length in mask.shape], np.uint8)
     inside = mask.view(np.uint8)

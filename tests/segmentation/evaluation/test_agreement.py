@@ -18,9 +18,7 @@ WRIGHT = np.array([494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 2
 MINI = np.array([512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451], float)
 
 # Six targets by four judges: Shrout & Fleiss, Psychol Bull 1979; 86: 420, table 2.
-SHROUT_FLEISS = np.array(
-    [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float
-)
+SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
 
 
 def interval(estimate):
@@ -75,7 +73,7 @@ def test_intraclass_correlations_are_shrout_and_fleisss():
 def test_intraclass_correlations_at_their_ends():
     same = np.array([[1.0, 1.0], [2.0, 2.0], [5.0, 5.0]])
     assert [interval(each) for each in intraclass_correlations(same)] == [[1, 1, 1], [1, 1, 1]]
-    absolute, consistent = intraclass_correlations(same + [0.0, 1.0])
+    absolute, consistent = intraclass_correlations(same + np.array([0.0, 1.0]))
     assert interval(consistent) == [1, 1, 1]
     assert absolute.value == pytest.approx(1 / (1 + 0.5 / np.var([1, 2, 5], ddof=1)))
     assert absolute.lower < absolute.value < 1

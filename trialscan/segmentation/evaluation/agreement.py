@@ -93,10 +93,7 @@ def intraclass_correlations(ratings: Floats) -> tuple[Estimate, Estimate] | None
     negligible = 1e-24 * max(float((ratings**2).max()), 1e-300)
     if rows <= negligible and error <= negligible:
         return None
-    if error <= negligible:
-        consistency = Estimate(1.0, 1.0, 1.0)
-    else:
-        consistency = _consistency(rows, error, n, k)
+    consistency = Estimate(1.0, 1.0, 1.0) if error <= negligible else _consistency(rows, error, n, k)
     if error <= negligible and columns <= negligible:
         return consistency, consistency
     return _absolute(rows, columns, error, n, k), consistency

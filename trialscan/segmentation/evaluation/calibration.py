@@ -56,7 +56,11 @@ class Reliability:
         rows: list[dict[str, Any]] = []
         for place in range(BINS):
             count = float(self.voxels[place])
-            row = {"from_probability": place / BINS, "to_probability": (place + 1) / BINS, "voxels": int(count)}
+            row: dict[str, Any] = {
+                "from_probability": place / BINS,
+                "to_probability": (place + 1) / BINS,
+                "voxels": int(count),
+            }
             row["mean_probability"] = float(self.probability[place]) / count if count else None
             row["foreground_share"] = float(self.foreground[place]) / count if count else None
             rows.append(row)

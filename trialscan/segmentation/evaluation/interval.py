@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 
 SEED = 20261126
 RESAMPLES = 4999
+FEWEST = 5
 _CHUNK = 500
 _ENDS = ((1 - LEVEL) / 2 * 100, (1 + LEVEL) / 2 * 100)
 
@@ -29,10 +30,10 @@ class Pooled:
 def mean_interval(values: Floats) -> Estimate:
     """A mean with the bias-corrected and accelerated bootstrap interval (Efron, J Am Stat Assoc 1987; 82: 171).
 
-    4,999 resamples from a fixed seed. A sample of one has no interval, one of equal values a single point.
+    4,999 resamples from a fixed seed. Fewer than five values have no interval, equal ones a single point.
     """
     mean = float(values.mean())
-    if len(values) < 2:
+    if len(values) < FEWEST:
         return Estimate(mean, None, None)
     if np.ptp(values) <= 1e-12 * abs(mean):
         return Estimate(mean, mean, mean)
@@ -44,27 +45,28 @@ def mean_interval(values: Floats) -> Estimate:
         confidence_level=LEVEL,
         method="BCa",
         random_state=np.random.default_rng(SEED),
-    ).confidence_interval
-    return Estimate(mean, float(found.low), float(found.high))
+    )
+    return Estimate(mean, *_ends(np.asarray(found.confidence_interval)))
 
 
 def median_interval(values: Floats) -> Estimate:
     """A median with its exact interval by order statistics, which needs six values."""
-    found = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(confidence_level=LEVEL)
-    ends = [None if np.isnan(end) else float(end) for end in (found.low, found.high)]
-    return Estimate(float(np.median(values)), *(ends if None not in ends else (None, None)))
+    found = np.asarray(stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(confidence_level=LEVEL))
+    low, high = _ends(found)
+    known = low is not None and high is not None
+    return Estimate(float(np.median(values)), low if known else None, high if known else None)
 
 
 def pooled_detection(counts: Floats) -> Pooled:
     """Detection pooled over scans, with intervals by resampling whole scans, since lesions of one scan are alike.
 
     `counts` is (scans, 4): reference, found, predicted and true lesions. Percentile intervals of 4,999 resamples from
-    a fixed seed; resamples in which a rate has no denominator are left out. No intervals for a single scan.
+    a fixed seed; resamples in which a rate has no denominator are left out. Fewer than five scans have no intervals.
     """
     scans = len(counts)
     point = _rates(counts.sum(axis=0)[None], scans)[0]
     spread = np.full((2, 4), np.nan)
-    if scans > 1:
+    if scans >= FEWEST:
         drawn = _resampled(counts)
         for place in np.flatnonzero(~np.isnan(point)):
             defined = drawn[:, place][~np.isnan(drawn[:, place])]

@@ -12,7 +12,6 @@ ones. Recall is found / reference lesions, precision true / predicted lesions (C
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,7 +87,7 @@ def match_lesions(predicted: Mask, reference: Mask, least_overlap: float = 0.0) 
     """Compare two masks (i, j, k) lesion by lesion; `least_overlap` is the share (0 to 1) that must be exceeded."""
     first, second = _Components.of(reference), _Components.of(predicted)
     both = reference & predicted
-    pairs = np.stack([first.labels[both], second.labels[both]])
+    pairs = np.stack([first.labels[both], second.labels[both]]).astype(np.int64)
     couples, shared = np.unique(pairs, axis=1, return_counts=True) if pairs.size else (pairs, np.zeros(0, np.int64))
     return LesionMatch(
         _side(first, second, couples - 1, shared, least_overlap),
@@ -170,13 +169,14 @@ def lesion_rows(match: LesionMatch, grid: Grid, corner: Sequence[int], bands_ml:
 
 
 def band_start(volume_ml: float, bands_ml: Sequence[float]) -> float:
-    """The lower end of the size band that a volume lies in; a volume at an end, up to rounding, is in the upper band."""
+    """The lower end of the size band that a volume lies in; at an end, up to rounding, that is the upper band."""
     return max((start for start in bands_ml if volume_ml >= start * (1 - 1e-9)), default=0.0)
 
 
 def bands(bands_ml: Sequence[float]) -> list[tuple[float, float | None]]:
     """Lower and upper end of each size band, in ml; the last has no upper end."""
-    return list(pairwise([0.0, *bands_ml, None]))  # type: ignore[arg-type]
+    ends: list[float | None] = [*bands_ml, None]
+    return list(zip([0.0, *bands_ml], ends, strict=True))
 
 
 def _position(index: NDArray[np.float64], grid: Grid) -> dict[str, float | None]:

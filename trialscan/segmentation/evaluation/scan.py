@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Criteria:
     def __post_init__(self) -> None:
         """Check both."""
         ends = (0.0, *self.bands_ml)
-        if not all(low < high < float("inf") for low, high in zip(ends, ends[1:], strict=False)):
+        if not all(low < high < float("inf") for low, high in pairwise(ends)):
             raise UsageError("bands", ", ".join(f"{end:g}" for end in self.bands_ml), "rising volumes in ml above 0")
         if not 0 <= self.least_overlap < 1:
             raise UsageError("lesion overlap", f"{self.least_overlap:g}", "a share from 0 to below 1")
@@ -117,9 +118,7 @@ def _label_boxes(labels: NDArray[Any]) -> dict[int, Box]:
 def _hull(boxes: Iterable[Box]) -> Box:
     """The smallest box around others; the first voxel where there are none."""
     every = list(boxes) or [(slice(0, 1), slice(0, 1), slice(0, 1))]
-    ends = [
-        slice(min(box[axis].start for box in every), max(box[axis].stop for box in every)) for axis in range(3)
-    ]
+    ends = [slice(min(box[axis].start for box in every), max(box[axis].stop for box in every)) for axis in range(3)]
     return ends[0], ends[1], ends[2]
 
 

@@ -118,11 +118,11 @@ def _detection_rows(
 def _detection(lesions: pd.DataFrame, names: Sequence[str]) -> Row:
     sides = {side: lesions[lesions["side"] == side] for side in (REFERENCE, PREDICTED)}
     columns = [
-        own["name"].value_counts().reindex(names, fill_value=0)
+        own["name"].value_counts().reindex(pd.Index(names), fill_value=0)
         for side in sides.values()
         for own in (side, side[side["matched"].astype(bool)])
     ]
-    counts = np.stack([column.to_numpy(np.float64) for column in columns], axis=1)
+    counts = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
     pooled, sums = pooled_detection(counts), counts.sum(axis=0)
     row: Row = dict(zip(_COUNTED, sums.tolist(), strict=True)) | {"false_lesions": float(sums[2] - sums[3])}
     for name in ("precision", "recall", "f1", "false_per_scan"):
