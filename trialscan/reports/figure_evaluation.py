@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from trialscan.reports import style
-from trialscan.reports.drawing import Absent, Picture, figure_style, light_grid, new_figure, one_line, to_svg
+from trialscan.reports.drawing import Absent, Picture, figure_style, light_grid, new_figure, to_svg
 
 COLUMNS = ["pane", "name", "x", "y", "lower", "upper"]
 BURDEN, LIMITS, DICE, RELIABILITY = "burden", "limits_of_agreement", "dice_by_size", "reliability"
@@ -112,6 +113,8 @@ def _draw_dice(axes: Axes, own: pd.DataFrame, size: str) -> None:
     _points(axes, own[~missed])
     axes.plot(own["x"][missed], own["y"][missed], "x", markersize=3.5, color=style.ALERT, clip_on=False, zorder=3)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"lesion in the reference, {size}" + (" (×: missed)" if missed.any() else ""))
     axes.set_title("Dice of each lesion")
@@ -123,7 +126,7 @@ def _draw_reliability(axes: Axes, own: pd.DataFrame) -> None:
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("predicted probability")
-    axes.set_title(one_line("Share of voxels in the reference", 40))
+    axes.set_title("Share of voxels in the reference")
 
 
 def _points(axes: Axes, own: pd.DataFrame) -> None:
