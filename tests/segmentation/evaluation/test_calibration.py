@@ -45,7 +45,7 @@ def test_certain_probabilities_fall_into_the_outer_bins():
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, np.nan])
 def test_what_is_no_probability_is_refused(wrong):
-    with pytest.raises(ImagingError, match="map.nii.gz: values from .* expected probabilities"):
+    with pytest.raises(ImagingError, match=r"map\.nii\.gz: values from .* expected probabilities"):
         reliability(np.array([[[0.2, wrong]]]), np.zeros((1, 1, 2), bool), "map.nii.gz")
 
 

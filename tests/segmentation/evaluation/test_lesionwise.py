@@ -8,7 +8,7 @@ from trialscan.segmentation.evaluation.lesionwise import band_start, bands, dete
 from trialscan.segmentation.evaluation.scan import Criteria, compare_scan
 
 
-def mask(*boxes, shape=(40, 12, 12)):
+def mask(*boxes: tuple[int, int], shape=(40, 12, 12)):
     array = np.zeros(shape, bool)
     for start, stop in boxes:
         array[start:stop, 2:8, 2:8] = True
@@ -99,7 +99,9 @@ def test_bands_are_the_references_and_positions_are_the_scans():
 
 
 def test_without_spacing_lesions_have_no_band_and_no_position():
-    found = compare_scan(labels(mask((1, 5)), spacing_known=False), labels(mask((1, 5)), spacing_known=False), Criteria())
+    found = compare_scan(
+        labels(mask((1, 5)), spacing_known=False), labels(mask((1, 5)), spacing_known=False), Criteria()
+    )
     (row, _) = (row for row in found.lesions if row["label"] == "any")
     assert [row[name] for name in ("volume_ml", "area_mm2", "from_ml", "centroid_x_mm")] == [None] * 4
     assert row["voxels"] == 144
