@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from trialscan.segmentation.metrics import Grid, Mask
 
@@ -86,12 +86,10 @@ def detection(
 def match_lesions(predicted: Mask, reference: Mask, least_overlap: float = 0.0) -> LesionMatch:
     """Compare two masks (i, j, k) lesion by lesion; `least_overlap` is the share (0 to 1) that must be exceeded."""
     first, second = _Components.of(reference), _Components.of(predicted)
-    both = reference & predicted
-    pairs = np.stack([first.labels[both], second.labels[both]]).astype(np.int64)
-    couples, shared = np.unique(pairs, axis=1, return_counts=True) if pairs.size else (pairs, np.zeros(0, np.int64))
+    couples, shared = _overlaps(first, second)
     return LesionMatch(
-        _side(first, second, couples - 1, shared, least_overlap),
-        _side(second, first, couples[::-1] - 1, shared, least_overlap),
+        _side(first, second, couples, shared, least_overlap),
+        _side(second, first, couples[::-1], shared, least_overlap),
     )
 
 
@@ -107,15 +105,38 @@ class _Components:
     def of(cls, mask: Mask) -> "_Components":
         labels = np.empty(mask.shape, np.int32)
         number = ndimage.label(mask, structure=_ANY_NEIGHBOUR, output=labels)
-        places = np.nonzero(labels)
-        found = labels[places]
-        sizes = np.bincount(found, minlength=number + 1)[1:]
+        sizes, sums = _moments(labels, number)
         order = np.argsort(-sizes, kind="stable")
         renumber = np.zeros(number + 1, np.int32)
         renumber[order + 1] = np.arange(1, number + 1)
-        labels[places] = renumber[found]
-        sums = [np.bincount(found, weights=axis, minlength=number + 1)[1:][order] for axis in places]
-        return cls(labels, sizes[order], np.stack(sums, axis=1) / sizes[order][:, None])
+        return cls(np.take(renumber, labels, out=labels, mode="clip"), sizes[order], (sums / sizes[:, None])[order])
+
+
+def _moments(labels: NDArray[np.int32], number: int) -> tuple[Ints, NDArray[np.float64]]:
+    """Voxels (n,) of each label from 1 on and the sums of their indices (n, 3), plane by plane to save memory."""
+    second, third = (
+        np.broadcast_to(axis, labels.shape[1:]).ravel() for axis in np.ogrid[tuple(map(slice, labels.shape[1:]))]
+    )
+    sizes, sums = np.zeros(number + 1, np.int64), np.zeros((number + 1, 3))
+    for index, plane in enumerate(labels):
+        flat = plane.ravel()
+        counts = np.bincount(flat, minlength=number + 1)
+        sizes += counts
+        sums[:, 0] += index * counts
+        sums[:, 1] += np.bincount(flat, weights=second, minlength=number + 1)
+        sums[:, 2] += np.bincount(flat, weights=third, minlength=number + 1)
+    return sizes[1:], sums[1:]
+
+
+def _overlaps(first: _Components, second: _Components) -> tuple[Ints, Ints]:
+    """Places (2, m) of the lesions of both masks that share voxels, and how many."""
+    both = (first.labels > 0) & (second.labels > 0)
+    pairs = first.labels[both] - 1, second.labels[both] - 1
+    shape = len(first.voxels), len(second.voxels)
+    table = sparse.coo_array((np.ones(len(pairs[0]), np.int64), pairs), shape=shape).tocsr()
+    table.sort_indices()
+    found = table.tocoo()
+    return np.stack(found.coords).astype(np.int64), found.data
 
 
 def _side(own: _Components, other: _Components, couples: Ints, shared: Ints, least_overlap: float) -> Lesions:
