@@ -91,6 +91,13 @@ def test_an_evaluation_without_probabilities_removes_the_reliability_of_an_earli
     assert (tmp_path / "notes.txt").exists()
 
 
+def test_a_file_of_another_kind_is_not_overwritten(masks, tmp_path):
+    (tmp_path / "notes.txt").write_text("kept")
+    pair = (masks / "predicted" / "s1.nii.gz", masks / "reference" / "s1.nii.gz")
+    assert isinstance(command(*pair, "--out", tmp_path / "notes.txt").exception, UsageError)
+    assert (tmp_path / "notes.txt").read_text() == "kept"
+
+
 def test_empty_masks_alone_have_tables_and_no_figure(masks, tmp_path):
     one = command(masks / "predicted" / "s0.nii.gz", masks / "reference" / "s0.nii.gz", "--out", tmp_path / "out")
     assert one.exception is None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from monai.metrics import compute_surface_dice
+from monai.metrics import compute_dice, compute_surface_dice
 
 from trialscan.imaging import Units, Volume, affine_from
 from trialscan.segmentation import compare_masks
@@ -92,7 +92,7 @@ def test_blocks_one_step_apart_as_in_the_tests_of_surface_distance():
 
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI 1.6 warns of its own argument
 @pytest.mark.parametrize("spacing", [(0.7, 0.8, 2.5), (3.0, 2.0, 1.0)])
-def test_rugged_masks_have_monais_surface_dice_by_subvoxels(spacing):
+def test_rugged_masks_have_monais_dice_and_surface_dice_by_subvoxels(spacing):
     rng = np.random.default_rng(3)
     first, second = np.zeros((2, 16, 17, 18), bool)
     first[2:-2, 2:-2, 2:-2] = rng.random((12, 13, 14)) < 0.1
@@ -101,6 +101,8 @@ def test_rugged_masks_have_monais_surface_dice_by_subvoxels(spacing):
     expected = compute_surface_dice(*masks, [1.0], spacing=spacing, use_subvoxels=True).item()
     assert surface_distances(first, second, np.diag(spacing)).share_within(1.0) == pytest.approx(expected, rel=1e-6)
     assert 0.1 < expected < 0.999
+    dice = compare_masks(volume(first, spacing), volume(second, spacing))["dice"]
+    assert dice == pytest.approx(compute_dice(*masks, include_background=False).item(), rel=1e-6)
 
 
 def test_a_distance_that_equals_the_tolerance_is_within_whatever_the_header_rounds():

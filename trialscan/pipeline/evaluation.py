@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from trialscan.errors import UsageError
 from trialscan.pipeline.tables import write_table
 from trialscan.reports.drawing import Picture
 from trialscan.reports.figure_evaluation import evaluation_picture
@@ -20,11 +21,18 @@ def write_evaluation(found: Evaluation, out: Path) -> list[Path]:
 
     The folder gets each table as CSV and Parquet, evaluation.json (all tables, and the criteria), and evaluation.svg
     with the numbers drawn as evaluation.csv. What an earlier evaluation left there and this one lacks is removed.
+
+    Raises
+    ------
+    UsageError
+        `out` is a file that does not end in `.csv`.
     """
-    if out.suffix.lower() == ".csv":
+    if out.suffix.lower() == ".csv" and not out.is_dir():
         out.parent.mkdir(parents=True, exist_ok=True)
         found.scans.to_csv(out, index=False, lineterminator="\n")
         return [out]
+    if out.is_file():
+        raise UsageError("--out", f"the file {out.name}", "a name ending in .csv, or a folder")
     out.mkdir(parents=True, exist_ok=True)
     picture = evaluation_picture(found.scans, found.lesions, found.agreement, found.reliability)
     written = [path for name, table in found.tables().items() for path in write_table(table, out / name)]

@@ -143,7 +143,7 @@ def concordance_correlation(first: Floats, second: Floats) -> Estimate | None:
     total = spread + other + shift**2
     if total == 0:
         return None
-    c = 2 * joint / total
+    c = min(1.0, max(-1.0, 2 * joint / total))
     if n < 3 or joint == 0 or abs(c) >= 1:
         return _by_fisher(c, None) if abs(c) < 1 else Estimate(c, c, c)
     r2, u2 = joint**2 / (spread * other), shift**2 / math.sqrt(spread * other)
