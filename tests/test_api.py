@@ -35,7 +35,9 @@ def test_a_mask_compared_with_itself_and_a_table_analysed(tmp_path):
     mask = Volume(np.pad(np.ones((3, 4, 5), np.uint8), 2), affine_from((1.0, 2.0, 3.0)), Units.LABEL)
     write_volume(tmp_path / "mask.nii.gz", mask)
     agreement = trialscan.evaluate(tmp_path / "mask.nii.gz", tmp_path / "mask.nii.gz")
-    assert agreement["dice"].tolist() == [1.0]
+    assert agreement.scans["dice"].tolist() == [1.0]
+    trialscan.evaluate(tmp_path / "mask.nii.gz", tmp_path / "mask.nii.gz", tmp_path / "found", bands_ml=(0.05,))
+    assert pd.read_csv(tmp_path / "found" / "lesions.csv")["from_ml"].tolist() == [0.05, 0.05]
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
         [(f"P{n}", "ab"[n % 2], f"V{v}", 28 * v, rng.normal(n % 3)) for n in range(16) for v in range(4)],

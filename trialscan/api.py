@@ -1,16 +1,16 @@
 """The commands as functions, for notebooks and scripts: `import trialscan; trialscan.run(...)`."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
-
-import pandas as pd
 
 from trialscan.audit import Finding, verify_run
 from trialscan.errors import SegmentationError
 from trialscan.imaging import Units, Volume, read_mask, read_volume
 from trialscan.phantom import load_design, simulate_trial
 from trialscan.pipeline.analyze import TableColumns, analyze_table
+from trialscan.pipeline.evaluation import write_evaluation
 from trialscan.pipeline.outcome import RunSummary
 from trialscan.pipeline.power import PowerResult
 from trialscan.pipeline.power import simulate_power as simulate_power_of
@@ -20,7 +20,7 @@ from trialscan.pipeline.run import RunRequest, run_trial
 from trialscan.pipeline.validate import Validation, validate_trial
 from trialscan.registration import Alignment, map_table, read_points, write_alignment, write_composites
 from trialscan.registration import register as align
-from trialscan.segmentation import Segmentation, load_bundle, segment_scan, write_segmentation
+from trialscan.segmentation import Criteria, Evaluation, Segmentation, load_bundle, segment_scan, write_segmentation
 from trialscan.segmentation import evaluate as evaluate_masks
 from trialscan.statistics import ArmComparison
 from trialscan.study import find_protocol, load_protocol, resolve_model
@@ -211,12 +211,40 @@ def simulate_power(design: str | Path, out: str | Path, *, jobs: int | None = No
     return simulate_power_of(Path(design), Path(out), jobs or _cores())
 
 
-def evaluate(predicted: str | Path, reference: str | Path) -> pd.DataFrame:
-    """Agreement of two mask files, or of two folders of them matched by name: a row a file and label.
+def evaluate(
+    predicted: str | Path,
+    reference: str | Path,
+    out: str | Path | None = None,
+    *,
+    probabilities: str | Path | None = None,
+    bands_ml: Sequence[float] = Criteria().bands_ml,
+    least_overlap: float = Criteria().least_overlap,
+) -> Evaluation:
+    """Agreement of two mask files, or of two folders of them matched by name, as tables.
 
-    Raises UsageError where a mask has no partner, ImagingError where one cannot be read or lies on another grid.
+    Parameters
+    ----------
+    out : F.csv for a row a scan and label, or a folder for every table, a JSON file and a figure; nothing if None.
+    probabilities : predicted probabilities (0 to 1) of any positive label, a file or folder likewise.
+    bands_ml : where size bands of lesions begin, but the first. `least_overlap` : the share of a lesion that the other
+        mask must exceed, 0 for any common voxel.
+
+    Raises
+    ------
+    UsageError
+        A mask has no partner, or a criterion makes no sense.
+    ImagingError
+        One of two files cannot be read or lies on another grid; in folders that scan is a row with status `failed`.
     """
-    return pd.DataFrame(evaluate_masks(Path(predicted), Path(reference)))
+    found = evaluate_masks(
+        Path(predicted),
+        Path(reference),
+        probabilities=None if probabilities is None else Path(probabilities),
+        criteria=Criteria(tuple(bands_ml), least_overlap),
+    )
+    if out is not None:
+        write_evaluation(found, Path(out))
+    return found
 
 
 def _cores() -> int:

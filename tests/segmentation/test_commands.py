@@ -86,6 +86,6 @@ def test_evaluation_prints_and_writes_every_measure(tmp_path):
     arguments = (tmp_path / "p.nii.gz", tmp_path / "r.nii.gz", "--out", tmp_path / "m.csv")
     shown = run(evaluate, *arguments)
     assert "p label any: dice 1," in shown.output
-    rows = json.loads(run(evaluate, *arguments, "--json").output)["rows"]
+    rows = json.loads(run(evaluate, *arguments, "--json").output)["scans"]
     assert rows[0]["reference_ml"] == pytest.approx(0.4)
     assert (tmp_path / "m.csv").read_text().splitlines()[0].startswith("name,label,dice,jaccard,hd95_mm")

@@ -15,10 +15,10 @@ from trialscan.pipeline.preview import Preview
 from trialscan.pipeline.tasks import Outcome, Task
 
 
-class Progress:
-    """A bar on a terminal; on anything else one line a failure. Always on standard error."""
+class Steps:
+    """A bar on a terminal, nothing on anything else. Always on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, description: str) -> None:
         self._console = Console(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -28,7 +28,7 @@ class Progress:
             console=self._console,
             disable=not sys.stderr.isatty(),
         )
-        self._id = self._bar.add_task("planning", total=None)
+        self._id = self._bar.add_task(description, total=None)
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -40,6 +40,17 @@ class Progress:
     ) -> None:
         """Stop drawing."""
         self._bar.stop()
+
+    def reach(self, done: int, total: int) -> None:
+        """So many steps of so many are done."""
+        self._bar.update(self._id, completed=done, total=total)
+
+
+class Progress(Steps):
+    """The bar of a run's tasks; where there is no terminal one line a failure."""
+
+    def __init__(self) -> None:
+        super().__init__("planning")
 
     def start(self, total: int) -> None:
         """The plan is made."""
