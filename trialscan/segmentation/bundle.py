@@ -95,7 +95,9 @@ def load_bundle(
     _fill(network, content, f"{path.name}/{WEIGHTS}")
     reference = read_reference(path, spec.features_sha256, spec.weights_sha256) if spec.features_sha256 else None
     module = network.eval().requires_grad_(requires_grad=False).to(target)
-    identity = ModelIdentity(str(metadata.get("name", path.name)), str(metadata.get("version", "")), spec.weights_sha256)
+    identity = ModelIdentity(
+        str(metadata.get("name", path.name)), str(metadata.get("version", "")), spec.weights_sha256
+    )
     return BundleSegmenter(identity, LoadedNetwork(module, spec, target, mirroring, reference))
 
 

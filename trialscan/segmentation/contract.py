@@ -10,7 +10,7 @@ from trialscan.imaging import Units, Volume
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model made a mask: its name, version and SHA-256 digest, of the weights or, with its own code, the folder."""
+    """Which model made a mask: name, version and SHA-256 digest of its weights, or of its folder where it has code."""
 
     name: str
     version: str

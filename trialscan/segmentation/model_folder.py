@@ -74,9 +74,10 @@ def require_trust(path: Path, *, trusted: bool, bundle_sha256: str | None) -> Mo
             path.name, f"a folder of sha256 {found}", f"{bundle_sha256}, which the protocol names", "Restore the model."
         )
     if kind is not ModelKind.TRIALSCAN and not (trusted and bundle_sha256):
+        lacking = _lacking(trusted=trusted, pinned=bundle_sha256 is not None)
         raise TrustError(
             f"model {path.name}",
-            f"a {kind} model, which runs code of its own, {_lacking(trusted=trusted, pinned=bundle_sha256 is not None)}",
+            f"a {kind} model, which runs code of its own, {lacking}",
             f"--trust-bundle, and in the protocol segmentation.bundle_sha256: {found}",
             "Read the folder's code, or know who wrote it, before you allow it.",
         )

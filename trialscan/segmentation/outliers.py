@@ -1,9 +1,10 @@
 """How unlike the training scans a scan is, by what the network's encoder makes of it.
 
 The mean of each channel at the network's deepest level is one vector a scan. Its Mahalanobis distance from the training
-scans' vectors finds scans on which a network fails silently (Gonzalez et al., "Detecting when pre-trained nnU-Net models
-fail silently for Covid-19 lung lesion segmentation", MICCAI 2021). The covariance is shrunk towards a multiple of the
-identity by Ledoit and Wolf's rule ("A well-conditioned estimator for large-dimensional covariance matrices", 2004).
+scans' vectors finds scans on which a network fails silently (Gonzalez et al., "Detecting when pre-trained nnU-Net
+models fail silently for Covid-19 lung lesion segmentation", MICCAI 2021). The covariance is shrunk towards a multiple
+of the identity by Ledoit and Wolf's rule ("A well-conditioned estimator for large-dimensional covariance matrices",
+2004).
 """
 
 import hashlib
@@ -21,10 +22,10 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from trialscan.errors import SegmentationError, UsageError
+from trialscan.segmentation.model_folder import METADATA
 from trialscan.segmentation.specification import read_json
 
 FEATURES = Path("models/features.safetensors")
-_METADATA = Path("configs/metadata.json")
 _FOLDS = 5
 _LIMIT_QUANTILE = 0.95
 _FEWEST = 10
@@ -126,13 +127,13 @@ def fit_reference(features: NDArray[np.float64], layer: str) -> FeatureReference
 def write_reference(reference: FeatureReference, bundle: Path) -> str:
     """Write the reference beside the bundle's weights, pinned by digest in its metadata; returns the digest."""
     tensors = {name: torch.from_numpy(getattr(reference, name)) for name in ("mean", "precision", "distances")}
-    metadata = read_json(bundle / _METADATA)
+    metadata = read_json(bundle / METADATA)
     facts = {"layer": reference.layer, "weights_sha256": metadata["trialscan"]["weights_sha256"]}
     content = to_safetensors(tensors, facts)
     (bundle / FEATURES).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     metadata["trialscan"]["features_sha256"] = digest
-    (bundle / _METADATA).write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (bundle / METADATA).write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return digest
 
 

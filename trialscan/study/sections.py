@@ -147,7 +147,7 @@ class SegmentationSettings(Section):
     limits: SegmentationLimits = SegmentationLimits()
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Labels that mean two things, classes the model does not know, and a digest without a model."""
+        """Labels that mean two things, classes the model does not know, and what only a model has without one."""
         for field, labels in (
             ("lesion_labels", self.lesion_labels),
             ("reader_lesion_labels", self.reader_lesion_labels),
@@ -156,11 +156,14 @@ class SegmentationSettings(Section):
                 if name in RESERVED_CLASS_NAMES:
                     text = f"a class may not be called {name!r}, because {name}_ml is a column of its own"
                     yield Conflict((field, str(label)), text)
-        if self.model is None:
-            for field in ("weights_sha256", "bundle_sha256"):
-                if getattr(self, field) is not None:
-                    yield Conflict((field,), "pins a model, but model is null")
-            return
+        yield from self._without_model() if self.model is None else self._with_model()
+
+    def _without_model(self) -> Iterator[Conflict]:
+        for field in ("weights_sha256", "bundle_sha256"):
+            if getattr(self, field) is not None:
+                yield Conflict((field,), "pins a model, but model is null")
+
+    def _with_model(self) -> Iterator[Conflict]:
         if self.limits.min_mirror_dice is not None and self.mirroring == "none":
             yield Conflict(("limits", "min_mirror_dice"), "limits a mirrored pass, but mirroring is none")
         for label in sorted(set(self.organ_labels) & set(self.lesion_labels)):
