@@ -76,6 +76,15 @@ def infer(volume: Volume, network: LoadedNetwork) -> LabelMap:
     )
 
 
+def pooled(volume: Volume, network: LoadedNetwork, layer: str) -> NDArray[np.float64]:
+    """A layer's output on a scan, averaged over positions and windows: (channels,), as an outlier score sees it."""
+    place = places(network.device)[0]
+    image, _ = _prepared(volume, network.spec, place)
+    with torch.inference_mode(), pooled_features(network.module, layer) as features:
+        _probabilities(image, network.module, network.spec, place)
+    return features.mean()
+
+
 def places(device: torch.device) -> tuple[Place, ...]:
     """Where to try, the fastest first."""
     if device.type == "cpu":
@@ -84,26 +93,32 @@ def places(device: torch.device) -> tuple[Place, ...]:
 
 
 def _infer(volume: Volume, network: LoadedNetwork, place: Place) -> LabelMap:
-    watch = Stopwatch(place.compute)
-    spec, planar = network.spec, network.spec.kind == "planar"
-    turn = None if planar else Reorientation.to_lps(volume)
-    turned = volume if turn is None else turn.apply(volume)
+    watch, spec = Stopwatch(place.compute), network.spec
     with watch.stage("prepare"):
-        image = (prepare_planar if planar else prepare_volume)(turned, spec, place.keep)
+        image, turn = _prepared(volume, spec, place)
     with watch.stage("network"):
         probabilities, evidence = _passes(image, network, place)
-    if planar:
+    if turn is None:
         size = image.shape[-1]
         probabilities = probabilities[(slice(None), *square_window(planar_shape(volume.shape, size), size))][..., None]
     with watch.stage("clean"):
         probabilities = _cleaned(probabilities, spec)
     with watch.stage("to_native_grid"):
-        native = _on_native_grid(probabilities, turned.shape, spec.lesion_labels)
+        shape = volume.shape if turn is None else turn.shape(volume.shape)
+        native = _on_native_grid(probabilities, shape, spec.lesion_labels)
         labels = native.labels if turn is None else turn.undo(native.labels)
     if spec.lesion_labels:
         evidence |= {"lesion_voxels_low": float(native.sure), "lesion_voxels_high": float(native.possible)}
     evidence["network_memory"] = place.name
     return LabelMap(volume.with_array(labels, Units.LABEL), native.probability, evidence, watch.seconds)
+
+
+def _prepared(volume: Volume, spec: ModelSpecification, place: Place) -> tuple[Tensor, Reorientation | None]:
+    """The image on the model's grid, and how a volume's axes were turned for it; None for a planar one."""
+    if spec.kind == "planar":
+        return prepare_planar(volume, spec, place.keep), None
+    turn = Reorientation.to_lps(volume)
+    return prepare_volume(turn.apply(volume), spec, place.keep), turn
 
 
 def _passes(image: Tensor, network: LoadedNetwork, place: Place) -> tuple[Tensor, dict[str, float | str | None]]:
