@@ -80,7 +80,7 @@ def test_a_foreign_scan_is_flagged_and_a_like_one_is_not(calibrated, settings):
     limited = SegmentationSettings.model_validate(settings.model_dump() | {"limits": limits})
     segmenter = load_bundle(calibrated, "cpu")
     flagged = []
-    for volume in (scan(seed=77), scan(scale=-1.0, seed=77)):
+    for volume in (scan(seed=77), scan(scale=0.0)):
         result = segment_scan(volume, settings=limited, segmenter=segmenter, organ_mask=None, lesion_mask=None)
         flagged.append("unlike_training" in result.flags)
         assert result.quality["outlier_ratio"] > 0
