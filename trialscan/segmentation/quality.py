@@ -139,9 +139,12 @@ def _range_is_foreign(array: NDArray[Any], expected: tuple[float, float] | None)
     if expected is None:
         return False
     low, high = expected
-    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array.ravel()
-    if finite.size == 0:
-        return True
-    span = min(float(finite.max()), high) - max(float(finite.min()), low)
-    outside = float(((finite < low) | (finite > high)).mean())
-    return span < _MIN_RANGE_COVERED * (high - low) or outside > _MAX_SHARE_OUTSIDE
+    least, greatest, inside, counted = np.inf, -np.inf, 0, 0
+    for slab in array:  # one at a time, so that no second array of the scan's size is held
+        finite = slab[np.isfinite(slab)]
+        if finite.size:
+            least, greatest = min(least, float(finite.min())), max(greatest, float(finite.max()))
+            inside += int(((finite >= low) & (finite <= high)).sum())
+            counted += finite.size
+    span = min(greatest, high) - max(least, low)
+    return span < _MIN_RANGE_COVERED * (high - low) or inside < (1 - _MAX_SHARE_OUTSIDE) * counted
