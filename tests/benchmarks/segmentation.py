@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from monai.inferers import SlidingWindowInferer
 
-from trialscan.imaging import Units, Volume, affine_from, read_mask, resample, write_volume
+from trialscan.imaging import Units, Volume, read_mask, resample, write_volume
 from trialscan.phantom import simulate_thorax
 from trialscan.segmentation import load_bundle
 from trialscan.study.shipped import shipped_folder
@@ -84,8 +84,10 @@ def side_by_side(folder: Path, repeats: int) -> None:
 def large_scan() -> Volume:
     """A simulated thorax on a fine grid, with noise."""
     phantom = simulate_thorax(SEED).image
-    spacing = tuple(n * s / m for n, s, m in zip(phantom.shape, phantom.spacing_mm, SHAPE, strict=True))
-    grid = Volume(np.zeros(SHAPE, np.int16), affine_from((spacing[0], spacing[1], spacing[2])), Units.HU)
+    ratio = np.array(phantom.shape) / np.array(SHAPE)
+    affine = phantom.affine @ np.diag([*ratio, 1.0])
+    affine[:3, 3] = phantom.affine[:3, :3] @ ((ratio - 1) / 2) + phantom.affine[:3, 3]
+    grid = Volume(np.zeros(SHAPE, np.int16), affine, Units.HU)
     fine = resample(phantom, like=grid, order=1, fill=-1000.0)
     noise = np.random.default_rng(0).normal(0, NOISE_HU, SHAPE).astype(np.float32)
     return fine.with_array((fine.array + noise).astype(np.int16))
