@@ -14,7 +14,9 @@ from trialscan.imaging import Units, Volume, affine_from, write_volume
 def test_the_functions_of_the_package():
     verbs = [
         "analyze",
+        "describe_model",
         "evaluate",
+        "models",
         "register",
         "repeatability",
         "report",
@@ -106,6 +108,7 @@ def test_every_error_carries_the_exit_code_of_its_kind():
         "InputError": 3,
         "ProtocolError": 3,
         "ManifestError": 3,
+        "TrustError": 3,
         "ScanError": 4,
         "ImagingError": 4,
         "GeometryError": 4,

@@ -7,7 +7,9 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "analyze",
+    "describe_model",
     "evaluate",
+    "models",
     "register",
     "repeatability",
     "report",

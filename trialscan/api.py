@@ -20,11 +20,22 @@ from trialscan.pipeline.run import RunRequest, run_trial
 from trialscan.pipeline.validate import Validation, validate_trial
 from trialscan.registration import Alignment, map_table, read_points, write_alignment, write_composites
 from trialscan.registration import register as align
-from trialscan.segmentation import Criteria, Evaluation, Segmentation, load_bundle, segment_scan, write_segmentation
+from trialscan.segmentation import (
+    Criteria,
+    Evaluation,
+    ModelFacts,
+    Segmentation,
+    find_models,
+    load_model,
+    read_model_facts,
+    segment_scan,
+    write_segmentation,
+)
 from trialscan.segmentation import evaluate as evaluate_masks
 from trialscan.statistics import ArmComparison
 from trialscan.study import find_protocol, load_protocol, resolve_model
 from trialscan.study.sections import RegistrationSettings
+from trialscan.study.shipped import shipped_folder
 
 
 def run(
@@ -35,6 +46,7 @@ def run(
     arms: str | Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
+    trust_bundle: bool = False,
 ) -> RunSummary:
     """The main job: segment, align, follow, compare and report every patient of a manifest.
 
@@ -42,35 +54,65 @@ def run(
     ----------
     manifest, arms : CSV files. `protocol` : a YAML file, or the name of a shipped one. `out` : the run folder.
     device : auto, cpu, cuda or cuda:N. `jobs` : worker processes, one a core if None; results do not depend on it.
+    trust_bundle : let a model that the protocol pins by `bundle_sha256` run code of its own.
 
     Raises
     ------
-    ProtocolError, ManifestError
+    ProtocolError, ManifestError, TrustError
         An input is invalid; every fault is listed. A scan that fails raises nothing: it is named in the summary.
     """
     request = RunRequest(
-        Path(manifest), protocol, Path(out), arms=Path(arms) if arms else None, device=device, jobs=jobs or _cores()
+        Path(manifest),
+        protocol,
+        Path(out),
+        arms=Path(arms) if arms else None,
+        device=device,
+        jobs=jobs or _cores(),
+        trust_bundle=trust_bundle,
     )
     return run_trial(request)
 
 
 def track(
-    manifest: str | Path, protocol: str | Path, out: str | Path, *, device: str = "auto", jobs: int | None = None
+    manifest: str | Path,
+    protocol: str | Path,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    jobs: int | None = None,
+    trust_bundle: bool = False,
 ) -> RunSummary:
     """Masks, alignment and lesion tables only, without comparison and reports; raises as `run` does."""
-    request = RunRequest(Path(manifest), protocol, Path(out), device=device, jobs=jobs or _cores(), reports=False)
+    request = RunRequest(
+        Path(manifest),
+        protocol,
+        Path(out),
+        device=device,
+        jobs=jobs or _cores(),
+        reports=False,
+        trust_bundle=trust_bundle,
+    )
     return run_trial(request)
 
 
 def repeatability(
-    manifest: str | Path, protocol: str | Path, out: str | Path, *, device: str = "auto", jobs: int | None = None
+    manifest: str | Path,
+    protocol: str | Path,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    jobs: int | None = None,
+    trust_bundle: bool = False,
 ) -> MeasuredRepeatability:
     """Measurement error from repeated scans: all visits of a patient show the same, unchanged lesions.
 
     Writes repeatability.csv, repeatability.yaml (for a protocol's section `lesions`), repeatability_pairs.csv and a
     figure to `out`. Raises as `run` does, and LesionError when fewer than two lesions were measured twice.
     """
-    return measure_repeatability(RunRequest(Path(manifest), protocol, Path(out), device=device, jobs=jobs or _cores()))
+    request = RunRequest(
+        Path(manifest), protocol, Path(out), device=device, jobs=jobs or _cores(), trust_bundle=trust_bundle
+    )
+    return measure_repeatability(request)
 
 
 def validate(manifest: str | Path, protocol: str | Path, *, arms: str | Path | None = None) -> Validation:
@@ -96,15 +138,18 @@ def segment(
     organ_mask: str | Path | None = None,
     lesion_mask: str | Path | None = None,
     device: str = "auto",
+    trust_bundle: bool = False,
 ) -> Segmentation:
     """Outline organ and lesions of one scan on its own grid and write the masks and `quality.json` to `out`.
 
-    A reader's mask is used instead of the model's; with both no model runs.
+    A reader's mask is used instead of the model's; with both no model runs. `trust_bundle` lets a model that the
+    protocol pins by `bundle_sha256` run code of its own.
 
     Raises
     ------
-    ProtocolError, ImagingError, SegmentationError
-        The protocol or an image cannot be read, or the protocol names no model where one is needed.
+    ProtocolError, ImagingError, SegmentationError, TrustError
+        The protocol or an image cannot be read, the protocol names no model where one is needed, or the model runs
+        code that nobody has vouched for.
     """
     loaded = load_protocol(protocol)
     settings = loaded.segmentation
@@ -114,7 +159,7 @@ def segment(
         bundle = resolve_model(loaded, find_protocol(protocol))
         if bundle is None:
             raise SegmentationError(str(protocol), "no model", "segmentation.model", "Name one, or give both masks.")
-        segmenter = load_bundle(bundle, device, settings.weights_sha256)
+        segmenter = load_model(bundle, settings, device=device, trusted=trust_bundle)
     result = segment_scan(
         volume,
         settings=settings,
@@ -209,6 +254,17 @@ def simulate_power(design: str | Path, out: str | Path, *, jobs: int | None = No
     Writes power.csv, trials.csv and power.json to `out`. Raises InputError with every fault of the design.
     """
     return simulate_power_of(Path(design), Path(out), jobs or _cores())
+
+
+def models(folder: str | Path | None = None) -> list[ModelFacts]:
+    """What the shipped models, or those in a folder, expect and give; nothing of them is loaded."""
+    return [read_model_facts(path) for path in find_models(Path(folder) if folder else shipped_folder() / "models")]
+
+
+def describe_model(name_or_path: str | Path) -> ModelFacts:
+    """What one model expects and gives: a shipped one by name, or a folder. Raises SegmentationError for neither."""
+    shipped = shipped_folder() / "models" / str(name_or_path)
+    return read_model_facts(shipped if shipped.is_dir() else Path(name_or_path))
 
 
 def evaluate(

@@ -82,6 +82,12 @@ class ManifestError(InputError):
     """The manifest cannot be used; faults read `manifest.csv:14: scan: …`."""
 
 
+class TrustError(TrialscanError):
+    """A model would run code of its own that the user or the protocol has not vouched for."""
+
+    exit_code = 3
+
+
 class ScanError(TrialscanError):
     """One scan or patient cannot be processed. In a run it costs that visit, not the trial."""
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from trialscan.segmentation.network import build_network
 from trialscan.study.sections import SegmentationSettings
@@ -41,6 +42,7 @@ def bundles(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     for kind in ("volume", "planar"):
         config = small_config(kind)
+        torch.manual_seed(0)
         write_bundle(config, build_network(config.network, "test").state_dict(), folder / kind, "0.0.1")
     return {kind: folder / kind for kind in ("volume", "planar")}
 

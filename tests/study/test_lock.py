@@ -49,6 +49,8 @@ visits:
 segmentation:
   model: null
   weights_sha256: null
+  bundle_sha256: null
+  mirroring: none
   organ_name: organ
   organ_labels: [1]
   lesion_labels:
@@ -63,6 +65,10 @@ segmentation:
     max_organ_ml: null
     max_outside_organ_percent: null
     max_voxels: null
+    min_mirror_dice: null
+    max_outlier_ratio: null
+    max_organ_change_percent: null
+    max_burden_change_points: null
 registration:
   method: deformable
   engine: simpleitk

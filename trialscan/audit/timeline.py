@@ -1,7 +1,8 @@
 """When and where each entry of the ledger ran: kept apart, so that the ledger itself repeats byte for byte."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from trialscan.audit.digests import canonical_json
@@ -9,13 +10,14 @@ from trialscan.audit.digests import canonical_json
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One run of one ledger entry. Times are ISO 8601 in UTC."""
+    """One run of one ledger entry. Times are ISO 8601 in UTC; `stages` are seconds of its parts, where it told them."""
 
     entry: str
     started: str
     seconds: float
     host: str
     device: str
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 def append_timeline(path: Path, entry: TimelineEntry) -> None:

@@ -23,14 +23,19 @@ from trialscan.pipeline.run import RunRequest
     show_default="all cores",
     help="Worker processes.",
 )
+@click.option(
+    "--trust-bundle", is_flag=True, help="Let the model that the protocol pins by bundle_sha256 run its code."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def repeatability(manifest: Path, protocol: str, out: Path, device: str, jobs: int, as_json: bool) -> int:
+def repeatability(
+    manifest: Path, protocol: str, out: Path, device: str, jobs: int, trust_bundle: bool, as_json: bool
+) -> int:
     """Measurement error from repeated scans: every visit of a patient in MANIFEST shows the same, unchanged lesions.
 
     Writes repeatability.csv, repeatability.yaml (for a protocol), repeatability_pairs.csv and a figure. A column
     `scanner` in MANIFEST tells scans of one scanner from those of different ones.
     """
-    request = RunRequest(manifest, protocol, out, device=device, jobs=jobs)
+    request = RunRequest(manifest, protocol, out, device=device, jobs=jobs, trust_bundle=trust_bundle)
     with Progress() as progress:
         result = measure_repeatability(request, watch=progress.advance)
     click.echo(json.dumps(_facts(result)) if as_json else _text(result))

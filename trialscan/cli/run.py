@@ -41,6 +41,9 @@ class Shard(click.ParamType[tuple[int, int]]):
 @click.option("--patient", help="Compute only this patient.")
 @click.option("--scheduler", help="Address of a Dask scheduler that shares these folders.")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed, and do nothing.")
+@click.option(
+    "--trust-bundle", is_flag=True, help="Let the model that the protocol pins by bundle_sha256 run its code."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def run(
     manifest: Path,
@@ -53,6 +56,7 @@ def run(
     patient: str | None,
     scheduler: str | None,
     dry_run: bool,
+    trust_bundle: bool,
     as_json: bool,
 ) -> int:
     """Segment, align, follow, compare and report every patient of MANIFEST.
@@ -61,7 +65,16 @@ def run(
     then 4.
     """
     request = RunRequest(
-        manifest, protocol, out, arms=arms, device=device, jobs=jobs, shard=shard, patient=patient, scheduler=scheduler
+        manifest,
+        protocol,
+        out,
+        arms=arms,
+        device=device,
+        jobs=jobs,
+        shard=shard,
+        patient=patient,
+        scheduler=scheduler,
+        trust_bundle=trust_bundle,
     )
     if dry_run:
         print_preview(preview_trial(request), as_json=as_json)

@@ -19,6 +19,9 @@ _FILE = click.Path(exists=True, path_type=Path)
 @click.option("--organ-mask", type=_FILE, help="A reader's organ mask, used instead of the model's.")
 @click.option("--lesion-mask", type=_FILE, help="A reader's lesion mask, used instead of the model's.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--trust-bundle", is_flag=True, help="Let the model that the protocol pins by bundle_sha256 run its code."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def segment(
     scan: Path,
@@ -27,10 +30,20 @@ def segment(
     organ_mask: Path | None,
     lesion_mask: Path | None,
     device: str,
+    trust_bundle: bool,
     as_json: bool,
 ) -> None:
     """Outline organ and lesions of one scan on its own grid."""
-    facts = describe(api.segment(scan, protocol, out, organ_mask=organ_mask, lesion_mask=lesion_mask, device=device))
+    result = api.segment(
+        scan,
+        protocol,
+        out,
+        organ_mask=organ_mask,
+        lesion_mask=lesion_mask,
+        device=device,
+        trust_bundle=trust_bundle,
+    )
+    facts = describe(result)
     click.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
 
 

@@ -21,10 +21,13 @@ from trialscan.pipeline.run import RunRequest, run_trial
     show_default="all cores",
     help="Worker processes.",
 )
+@click.option(
+    "--trust-bundle", is_flag=True, help="Let the model that the protocol pins by bundle_sha256 run its code."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def track(manifest: Path, protocol: str, out: Path, device: str, jobs: int, as_json: bool) -> int:
+def track(manifest: Path, protocol: str, out: Path, device: str, jobs: int, trust_bundle: bool, as_json: bool) -> int:
     """Lesions and their courses only: masks, alignment and tables, without comparison and reports."""
-    request = RunRequest(manifest, protocol, out, device=device, jobs=jobs, reports=False)
+    request = RunRequest(manifest, protocol, out, device=device, jobs=jobs, reports=False, trust_bundle=trust_bundle)
     with Progress() as progress:
         summary = run_trial(request, on_plan=progress.start, watch=progress.advance)
     print_summary(summary, as_json=as_json)

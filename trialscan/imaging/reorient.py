@@ -42,6 +42,11 @@ class Reorientation:
                 matrix[:, axis] *= -1
         return replace(volume, array=self._flip(array), affine=volume.affine @ matrix)
 
+    def shape(self, source: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The source's voxels along the new axes."""
+        first, second, third = (source[axis] for axis in self.source_axes)
+        return first, second, third
+
     def undo(self, array: NDArray[Any]) -> NDArray[Any]:
         """Bring an array of shape (…, i, j, k) on the new axes back to the source's."""
         back = np.argsort(self.source_axes)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trialscan.errors import TrialscanError
 from trialscan.pipeline.store import Store
-from trialscan.pipeline.tasks import Outcome, Ran, Resource, Task, resolve_inputs, task_key
+from trialscan.pipeline.tasks import Outcome, Ran, Resource, Task, Written, resolve_inputs, task_key
 
 Watch = Callable[[Task, Outcome], None]
 
@@ -117,10 +117,11 @@ def perform(task: Task, run: Path, failures: Mapping[str, str], pending: Outcome
     and place, marked unexpected.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    outcome = pending
+    outcome, written = pending, Written(())
     try:
-        names = task.work(run, task.arguments, failures)
-        outcome = replace(pending, outputs=Store(run).keep(names))
+        answer = task.work(run, task.arguments, failures)
+        written = answer if isinstance(answer, Written) else Written(answer)
+        outcome = replace(pending, outputs=Store(run).keep(written.names))
     except TrialscanError as error:
         outcome = replace(pending, status="failed", message=str(error))
     except Exception as error:  # noqa: BLE001 - the boundary at which a defect becomes a row instead of a crash
@@ -131,7 +132,8 @@ def perform(task: Task, run: Path, failures: Mapping[str, str], pending: Outcome
         started=started.isoformat(timespec="milliseconds"),
         seconds=round(time.perf_counter() - clock, 3),
         host=platform.node(),
-        device=task.resource,
+        device=written.device or task.resource,
+        stages={name: round(seconds, 3) for name, seconds in written.seconds.items()},
     )
     outcome = replace(outcome, ran=ran)
     if outcome.status == "ok":

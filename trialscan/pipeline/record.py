@@ -30,19 +30,32 @@ def open_record(run: Path, setting: Setting, arms: Path | None) -> dict[str, Any
     run.mkdir(parents=True, exist_ok=True)
     (run / SUMS).unlink(missing_ok=True)
     (run / LOCK).write_text(dump_protocol(setting.protocol), encoding="utf-8")
-    model = setting.model
     facts: dict[str, Any] = {
         "status": "running",
         "study": setting.protocol.study.id,
         "protocol_sha256": setting.protocol_sha256,
         "manifest_sha256": digest_file(setting.study.manifest),
         "arms_sha256": digest_file(arms) if arms else None,
-        "model": {"bundle": model.bundle.name, "weights_sha256": model.weights_sha256} if model else None,
+        "model": _model_facts(setting),
         "device": setting.device,
         "software": software(),
     }
     write_json(run / RUN, facts)
     return facts
+
+
+def _model_facts(setting: Setting) -> dict[str, Any] | None:
+    """Which model, by the digest of all in its folder that decides its answer, and whether it ran code of its own."""
+    model = setting.model
+    if model is None:
+        return None
+    return {
+        "bundle": model.bundle.name,
+        "kind": model.kind,
+        "bundle_sha256": model.sha256,
+        "weights_sha256": model.weights_sha256,
+        "code_trusted": model.trusted,
+    }
 
 
 def close_record(
@@ -84,7 +97,7 @@ def _entry(task: Task, outcome: Outcome) -> LedgerEntry:
 
 def _append_time(path: Path, digest: str, ran: Ran | None) -> None:
     if ran is not None:
-        append_timeline(path, TimelineEntry(digest, ran.started, ran.seconds, ran.host, ran.device))
+        append_timeline(path, TimelineEntry(digest, ran.started, ran.seconds, ran.host, ran.device, ran.stages))
 
 
 def _remove_stale(run: Path, outcomes: Mapping[str, Outcome]) -> None:

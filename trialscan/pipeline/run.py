@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trialscan.audit import digest_bytes, digest_file
+from trialscan.audit import digest_bytes
 from trialscan.errors import UsageError
 from trialscan.pipeline.engine import Watch, execute
 from trialscan.pipeline.executors import executors_for
@@ -42,6 +42,7 @@ class RunRequest:
     patient : only this patient, likewise.
     scheduler : address of a Dask cluster that shares the folders.
     reports : False ends after the lesions' tables.
+    trust_bundle : let a model that the protocol pins by `bundle_sha256` run code of its own.
     """
 
     manifest: Path
@@ -54,6 +55,7 @@ class RunRequest:
     patient: str | None = None
     scheduler: str | None = None
     reports: bool = True
+    trust_bundle: bool = False
 
     @property
     def is_partial(self) -> bool:
@@ -75,6 +77,8 @@ def run_trial(
         An input is invalid; every fault is listed.
     UsageError
         The patient or shard does not exist.
+    TrustError
+        The protocol's model runs code that nobody has vouched for.
     """
     setting = _gather(request)
     tasks = _plan(request, setting)
@@ -100,7 +104,7 @@ def _gather(request: RunRequest) -> Setting:
     source = find_protocol(request.protocol)
     protocol = load_protocol(source)
     study = load_study(request.manifest, protocol, request.arms)
-    model = _model(protocol, source, study)
+    model = _model(protocol, source, study, trusted=request.trust_bundle)
     return Setting(
         study=study,
         protocol=protocol,
@@ -111,13 +115,21 @@ def _gather(request: RunRequest) -> Setting:
     )
 
 
-def _model(protocol: Protocol, source: Path, study: Study) -> Model | None:
-    """The protocol's network, unless every scan comes with both masks of a reader."""
+def _model(protocol: Protocol, source: Path, study: Study, *, trusted: bool) -> Model | None:
+    """The protocol's network, unless every scan comes with both masks of a reader; refuses one that is not trusted."""
     scans = [visit.scan for patient in study.patients for visit in patient.visits]
     if all(scan.organ_mask is not None and scan.lesion_mask is not None for scan in scans):
         return None
     bundle = resolve_model(protocol, source)
-    return Model(bundle, digest_file(bundle / "models" / "model.safetensors")) if bundle else None
+    if bundle is None:
+        return None
+    from trialscan.segmentation import read_model_facts, require_trust  # noqa: PLC0415 - loads torch
+
+    require_trust(bundle, trusted=trusted, bundle_sha256=protocol.segmentation.bundle_sha256)
+    facts = read_model_facts(bundle)
+    return Model(
+        bundle, facts.kind.value, facts.bundle_sha256, facts.weights_sha256, trusted=trusted and facts.needs_trust
+    )
 
 
 def _device_kind(device: str) -> Literal["cpu", "cuda"]:

@@ -11,10 +11,16 @@ from trialscan.study import Patient, Protocol, Scan, Study, Visit
 
 @dataclass(frozen=True)
 class Model:
-    """The network a run uses: its bundle and the sha256 of its weights."""
+    """The network a run uses: its folder, kind, and the sha256 of all in it that decides its answer.
+
+    `weights_sha256` is the weights' alone, where the bundle names it. `trusted`: the user lets its own code run.
+    """
 
     bundle: Path
-    weights_sha256: str
+    kind: str
+    sha256: str
+    weights_sha256: str | None
+    trusted: bool
 
 
 @dataclass(frozen=True)

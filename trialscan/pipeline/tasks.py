@@ -14,7 +14,16 @@ from trialscan.audit import digest_json
 
 Resource = Literal["cpu", "gpu"]
 Status = Literal["ok", "failed", "skipped"]
-Work = Callable[[Path, Any, Mapping[str, str]], Sequence[str]]
+Work = Callable[[Path, Any, Mapping[str, str]], "Sequence[str] | Written"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a task wrote, as relative paths, with what is told of it in the timeline only: stages' seconds, device."""
+
+    names: Sequence[str]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Task:
     ----------
     kind, subject : what is done, and to what: `segment`, `p01/BL`.
     version : of the algorithm; raised whenever the same inputs would give other results.
-    work : module-level function `work(run, arguments, failures)` that returns the relative paths it wrote;
+    work : module-level function `work(run, arguments, failures)` that returns what it wrote as paths or `Written`;
         `failures` maps the subjects of failed needs (`segment p01/BL`) to their messages.
     arguments : what `work` gets; picklable.
     parameters : the JSON value of everything in `arguments` that decides the result.
@@ -54,12 +63,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Ran:
-    """When and where a task ran; kept out of keys, results and the ledger."""
+    """When and where a task ran, and for how long each of its stages; kept out of keys, results and the ledger."""
 
     started: str
     seconds: float
     host: str
     device: str
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ _VISITS_A_TABLE = 6
 _SEGMENTATION = {
     "model_organ_dice": ("organ Dice, model against reader", 3),
     "model_organ_volume_ratio": ("organ volume, model ÷ reader", 3),
+    "outlier_ratio": ("unlikeness to training scans (1: beyond 19 of 20)", 2),
+    "mirror_dice_lesions": ("lesion Dice, seen plainly against in a mirror", 3),
+    "lesion_low_ml": ("lesion volume of probability 0.9, ml", 1),
+    "lesion_high_ml": ("lesion volume of probability 0.1, ml", 1),
     "lesion_probability": ("model probability in lesions", 2),
     "lesion_outside_organ_percent": ("lesion outside the organ, %", 1),
     "slice_thickness_mm": ("slice thickness, mm", 2),

@@ -5,7 +5,10 @@ from trialscan.segmentation.contract import LabelMap, ModelIdentity, Segmenter
 from trialscan.segmentation.device import choose_device
 from trialscan.segmentation.evaluation import Criteria, Evaluation, evaluate
 from trialscan.segmentation.files import describe, write_segmentation
+from trialscan.segmentation.loading import load_model
 from trialscan.segmentation.metrics import compare_masks
+from trialscan.segmentation.model_facts import ModelFacts, find_models, read_model_facts
+from trialscan.segmentation.model_folder import ModelKind, folder_sha256, require_trust
 from trialscan.segmentation.scan import Segmentation, segment_scan
 
 __all__ = [
@@ -13,14 +16,21 @@ __all__ = [
     "Criteria",
     "Evaluation",
     "LabelMap",
+    "ModelFacts",
     "ModelIdentity",
+    "ModelKind",
     "Segmentation",
     "Segmenter",
     "choose_device",
     "compare_masks",
     "describe",
     "evaluate",
+    "find_models",
+    "folder_sha256",
     "load_bundle",
+    "load_model",
+    "read_model_facts",
+    "require_trust",
     "segment_scan",
     "write_segmentation",
 ]

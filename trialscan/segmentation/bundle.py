@@ -1,6 +1,7 @@
 """Model bundles in MONAI's layout: plain configuration, safetensors weights pinned by digest, no code."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from trialscan.errors import SegmentationError
 from trialscan.imaging import Volume
 from trialscan.segmentation.contract import LabelMap, ModelIdentity
 from trialscan.segmentation.device import choose_device
-from trialscan.segmentation.engine import infer_planar, infer_volume
+from trialscan.segmentation.engine import LoadedNetwork, infer
+from trialscan.segmentation.model_folder import METADATA
 from trialscan.segmentation.network import build_network
+from trialscan.segmentation.outliers import read_reference
 from trialscan.segmentation.specification import ModelSpecification, read_json, read_specification
+from trialscan.study.sections import Mirroring
 
-METADATA = Path("configs/metadata.json")
 INFERENCE = Path("configs/inference.json")
 WEIGHTS = Path("models/model.safetensors")
 
@@ -27,9 +30,27 @@ class BundleSegmenter:
     """A network loaded from a bundle; calling it labels a scan on the scan's own grid."""
 
     identity: ModelIdentity
-    spec: ModelSpecification
-    network: nn.Module
-    device: torch.device
+    loaded: LoadedNetwork
+
+    @property
+    def spec(self) -> ModelSpecification:
+        """How scans are prepared and the answer is read."""
+        return self.loaded.spec
+
+    @property
+    def network(self) -> nn.Module:
+        """The network alone."""
+        return self.loaded.module
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.loaded.device
+
+    @property
+    def labels(self) -> Mapping[int, str]:
+        """Name of each label that it may give."""
+        return self.spec.labels
 
     def __call__(self, volume: Volume) -> LabelMap:
         """Label a scan; raises SegmentationError when it is planar and the model is not, or the reverse."""
@@ -40,11 +61,12 @@ class BundleSegmenter:
                 "a single image (k = 1)" if self.spec.kind == "planar" else "a scan of several slices",
                 "Name a model of the right dimension in the protocol.",
             )
-        infer = infer_planar if self.spec.kind == "planar" else infer_volume
-        return infer(volume, self.network, self.spec, self.device)
+        return infer(volume, self.loaded)
 
 
-def load_bundle(path: Path, device: str = "auto", expected_sha256: str | None = None) -> BundleSegmenter:
+def load_bundle(
+    path: Path, device: str = "auto", expected_sha256: str | None = None, mirroring: Mirroring = "none"
+) -> BundleSegmenter:
     """Load a bundle folder made by trialscan's training.
 
     Parameters
@@ -52,6 +74,7 @@ def load_bundle(path: Path, device: str = "auto", expected_sha256: str | None = 
     path : the folder, with `configs/metadata.json`, `configs/inference.json` and `models/model.safetensors`.
     device : `auto`, `cpu`, `cuda` or `cuda:N`.
     expected_sha256 : digest of the weights that the protocol pins; None accepts the bundle's own.
+    mirroring : whether a second, mirrored pass is made to `check` the first or be averaged with it.
 
     Raises
     ------
@@ -70,10 +93,12 @@ def load_bundle(path: Path, device: str = "auto", expected_sha256: str | None = 
     network = build_network(definition, f"{path.name}/{INFERENCE}")
     content = _pinned_weights(path / WEIGHTS, {"the bundle": spec.weights_sha256, "the protocol": expected_sha256})
     _fill(network, content, f"{path.name}/{WEIGHTS}")
+    reference = read_reference(path, spec.features_sha256, spec.weights_sha256) if spec.features_sha256 else None
+    module = network.eval().requires_grad_(requires_grad=False).to(target)
     identity = ModelIdentity(
-        str(metadata.get("name", path.name)), str(metadata.get("version", "")), hashlib.sha256(content).hexdigest()
+        str(metadata.get("name", path.name)), str(metadata.get("version", "")), spec.weights_sha256
     )
-    return BundleSegmenter(identity, spec, network.eval().requires_grad_(requires_grad=False).to(target), target)
+    return BundleSegmenter(identity, LoadedNetwork(module, spec, target, mirroring, reference))
 
 
 def _pinned_weights(path: Path, pins: dict[str, str | None]) -> bytes:

@@ -1,7 +1,7 @@
 """What the room promises: any network or file of masks behind one call."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from trialscan.errors import SegmentationError
@@ -10,7 +10,7 @@ from trialscan.imaging import Units, Volume
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model made a mask: its name, version and the SHA-256 digest of its weights."""
+    """Which model made a mask: name, version and SHA-256 digest of its weights, or of its folder where it has code."""
 
     name: str
     version: str
@@ -22,11 +22,16 @@ class LabelMap:
     """A model's answer on the scan's own grid.
 
     labels : 0 background and the model's labels.
-    probability : for each label found, the mean probability that the model gave it over the voxels it labelled so.
+    probability : for each label found, the mean probability that the model gave it over the voxels it labelled so;
+        empty where the model tells none.
+    evidence : further numbers that only the model can give of how far to trust it, see `measure_quality`.
+    seconds : how long each stage took.
     """
 
     labels: Volume
     probability: Mapping[int, float]
+    evidence: Mapping[str, float | str | None] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse anything but labels."""

@@ -5,6 +5,12 @@ import torch
 from trialscan.errors import UsageError
 
 
+def device_name(name: str) -> str:
+    """What a device is called by its maker: `cpu`, or a GPU's product name."""
+    device = choose_device(name)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """The device called `auto` (a GPU when there is one), `cpu`, `cuda` or `cuda:N`.
 

@@ -1,5 +1,6 @@
 """Scans as a network sees them."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -15,17 +16,40 @@ from trialscan.segmentation.specification import ModelSpecification
 
 STRETCH_PERCENTILES = (0.5, 99.5)
 _GREY_LEVELS = 256
+_SLAB_VALUES = 24_000_000
+_MOST_VOXELS = 2**27
 
 
 def prepare_volume(volume: Volume, spec: ModelSpecification, device: torch.device) -> Tensor:
-    """An LPS-oriented scan on the model's grid: (1, 1, i, j, k) float32 in -1 … 1; NaN counts as the lowest value."""
+    """An LPS-oriented scan on the model's grid: (1, 1, i, j, k) float32 in -1 … 1; NaN counts as the lowest value.
+
+    The scan is worked in slabs, so that beside it no more is held than a slab and the reduced image. Raises
+    SegmentationError where the model's grid would hold more than 134 million voxels (512³).
+    """
     if spec.intensity_range is None or spec.spacing_mm is None:
         raise SegmentationError("model", "a planar model", "a volume model for a scan of several slices")
     low, high = spec.intensity_range
-    image = torch.from_numpy(_native_float32(volume.array)).to(device)
-    image = image.nan_to_num_(nan=low, posinf=high, neginf=low).clamp_(low, high)
-    image = resample_image(image, target_shape(volume.shape, volume.spacing_mm, spec.spacing_mm))
+    shape = target_shape(volume.shape, volume.spacing_mm, spec.spacing_mm)
+    _require_bounded(volume, shape)
+    reduced = torch.empty((volume.shape[0], *shape[1:]), device=device)
+    thickness = max(1, _SLAB_VALUES // (volume.shape[1] * volume.shape[2]))
+    for first in range(0, volume.shape[0], thickness):
+        slab = torch.from_numpy(_native_float32(volume.array[first : first + thickness])).to(device)
+        slab = slab.nan_to_num_(nan=low, posinf=high, neginf=low).clamp_(low, high)
+        reduced[first : first + thickness] = resample_image(slab, (slab.shape[0], *shape[1:]))
+    image = resample_image(reduced, shape)
     return ((image - low) * (2.0 / (high - low)) - 1.0)[None, None].contiguous()
+
+
+def _require_bounded(volume: Volume, shape: tuple[int, int, int]) -> None:
+    if math.prod(shape) > _MOST_VOXELS:
+        raise SegmentationError(
+            "scan",
+            f"{' × '.join(f'{n * s:.0f}' for n, s in zip(volume.shape, volume.spacing_mm, strict=True))} mm, which is "
+            f"{' × '.join(map(str, shape))} voxels of the model",
+            f"at most {_MOST_VOXELS // 10**6} million",
+            "Is the spacing in the header right? A crop to the region of interest helps too.",
+        )
 
 
 def planar_shape(shape: tuple[int, int, int], size: int) -> tuple[int, int, int]:

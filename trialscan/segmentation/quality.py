@@ -25,17 +25,24 @@ class Masks:
     replaced_organ: Volume | None
 
 
-def measure_quality(masks: Masks, lesion_probability: float | None) -> Quality:
+def measure_quality(masks: Masks, evidence: Quality) -> Quality:
     """Quality numbers of one scan; None where one cannot be had (no organ, no lesion, spacing unknown).
 
-    Keys: `lesion_probability` (mean foreground probability of the model over its lesions), `organ_ml`,
+    Keys that any model gives: `lesion_probability` (mean probability over the lesion voxels). Of a trialscan bundle
+    also `lesion_low_ml` and `lesion_high_ml` (volume in which the lesion labels together reach 0.9, and 0.1; what lies
+    between is the model's own doubt, not a confidence interval) with `lesion_voxels_low` and `_high`,
+    `mirror_dice_foreground` and `mirror_dice_lesions` (agreement of a mirrored pass, where the protocol asks for one),
+    `outlier_distance` and `outlier_ratio` (features against those of training scans, where the bundle holds these) and
+    `network_memory` (`device`, or, where a GPU's memory was too small, `buffered` or `host`).
+
+    Keys of every scan: `organ_ml`,
     `slice_thickness_mm` (longest voxel edge), `lesion_outside_organ_percent` (of the lesion voxels),
     `organ_intensity_min`, `_median`, `_max` (in the scan's units), `nan_voxels`, `voxels`; `model_organ_dice` and
     `model_organ_volume_ratio` (model ÷ reader) where a reader's organ replaced the model's.
     """
     volume, organ = masks.volume, masks.organ
     quality: dict[str, float | str | None] = {
-        "lesion_probability": lesion_probability,
+        "lesion_probability": evidence.get("lesion_probability"),
         "organ_ml": _organ_ml(organ),
         "slice_thickness_mm": max(volume.spacing_mm) if volume.spacing_known and not volume.is_planar else None,
         "lesion_outside_organ_percent": _outside_percent(masks.lesions, organ),
@@ -43,6 +50,8 @@ def measure_quality(masks: Masks, lesion_probability: float | None) -> Quality:
         "voxels": float(volume.array.size),
     }
     quality |= _organ_intensity(volume, organ)
+    quality |= evidence
+    quality |= _doubt_ml(volume, evidence)
     if masks.replaced_organ is not None and organ is not None:
         quality |= _agreement(masks.replaced_organ.array > 0, organ.array > 0)
     return quality
@@ -61,6 +70,8 @@ def raise_flags(masks: Masks, quality: Quality, settings: SegmentationSettings) 
         "field_of_view_cut": masks.organ is not None and _touches_border(masks.organ),
         "nan_voxels": _above(quality["nan_voxels"], 0.0),
         "intensity_range": _range_is_foreign(masks.volume.array, settings.intensity_range),
+        "passes_disagree": _below(_least_agreement(quality), limits.min_mirror_dice),
+        "unlike_training": _above(quality.get("outlier_ratio"), limits.max_outlier_ratio),
     }
     return tuple(sorted(name for name, raised in flags.items() if raised))
 
@@ -71,6 +82,19 @@ def _above(value: float | str | None, limit: float | None) -> bool:
 
 def _below(value: float | str | None, limit: float | None) -> bool:
     return isinstance(value, float) and limit is not None and value < limit
+
+
+def _least_agreement(quality: Quality) -> float | None:
+    found = [quality.get(name) for name in ("mirror_dice_foreground", "mirror_dice_lesions")]
+    return min((value for value in found if isinstance(value, float)), default=None)
+
+
+def _doubt_ml(volume: Volume, evidence: Quality) -> dict[str, float | str | None]:
+    """The model's sure and possible lesion voxels in ml."""
+    if not volume.spacing_known or volume.is_planar:
+        return {}
+    sides = ((side, evidence.get(f"lesion_voxels_{side}")) for side in ("low", "high"))
+    return {f"lesion_{side}_ml": float(count) * volume.voxel_ml for side, count in sides if isinstance(count, float)}
 
 
 def _organ_ml(organ: Volume | None) -> float | None:
@@ -115,9 +139,12 @@ def _range_is_foreign(array: NDArray[Any], expected: tuple[float, float] | None)
     if expected is None:
         return False
     low, high = expected
-    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array.ravel()
-    if finite.size == 0:
-        return True
-    span = min(float(finite.max()), high) - max(float(finite.min()), low)
-    outside = float(((finite < low) | (finite > high)).mean())
-    return span < _MIN_RANGE_COVERED * (high - low) or outside > _MAX_SHARE_OUTSIDE
+    least, greatest, inside, counted = np.inf, -np.inf, 0, 0
+    for slab in array:  # one at a time, so that no second array of the scan's size is held
+        finite = slab[np.isfinite(slab)]
+        if finite.size:
+            least, greatest = min(least, float(finite.min())), max(greatest, float(finite.max()))
+            inside += int(((finite >= low) & (finite <= high)).sum())
+            counted += finite.size
+    span = min(greatest, high) - max(least, low)
+    return span < _MIN_RANGE_COVERED * (high - low) or inside < (1 - _MAX_SHARE_OUTSIDE) * counted

@@ -34,6 +34,20 @@ def axis_weights(source: int, target: int) -> Tensor:
     return torch.from_numpy(weights.astype(np.float32))
 
 
+def interpolation_weights(source: int, target: int) -> Tensor:
+    """Matrix (target, source) that interpolates between the two nearest voxel centres, on coarser grids too."""
+    center = np.clip((np.arange(target) + 0.5) * (source / target) - 0.5, 0, source - 1)
+    distance = np.abs(center[:, None] - np.arange(source)[None, :])
+    return torch.from_numpy(np.clip(1.0 - distance, 0.0, None).astype(np.float32))
+
+
+def nearest_weights(source: int, target: int) -> Tensor:
+    """Matrix (target, source) that takes the voxel whose centre is nearest, half-way the next."""
+    center = np.clip((np.arange(target) + 0.5) * (source / target) - 0.5, 0, source - 1)
+    chosen = np.clip(np.floor(center + 0.5).astype(int), 0, source - 1)
+    return torch.from_numpy(np.eye(source, dtype=np.float32)[chosen])
+
+
 def resample_axis(image: Tensor, axis: int, size: int) -> Tensor:
     """Resample one axis of a float tensor to a new size; returns the tensor itself where nothing changes."""
     if image.shape[axis] == size:

@@ -1,7 +1,7 @@
 """One scan to its organ and lesion masks: the reader's where there are any, the model's for the rest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,7 @@ class Segmentation:
     model : the model that made at least one mask; None when readers made them all.
     quality : numbers behind the flags; None where a number cannot be had.
     flags : sorted names of what a person should look at.
+    seconds : how long each stage of the model took; told beside the result, never in it.
     """
 
     organ: Volume | None
@@ -35,6 +36,7 @@ class Segmentation:
     model: ModelIdentity | None
     quality: Mapping[str, float | str | None]
     flags: tuple[str, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def segment_scan(
@@ -71,7 +73,8 @@ def segment_scan(
     model_organ = _model_organ(answer, settings)
     organ = organ_mask if organ_mask is not None else model_organ
     masks = Masks(volume, organ, lesions, model_organ if organ_mask is not None else None)
-    quality = measure_quality(masks, _lesion_confidence(answer, settings) if lesion_mask is None else None)
+    evidence = _evidence(answer, settings, lesions_are_the_models=lesion_mask is None)
+    quality = measure_quality(masks, evidence)
     return Segmentation(
         organ=organ,
         lesions=lesions,
@@ -81,6 +84,7 @@ def segment_scan(
         model=segmenter.identity if segmenter is not None and needs_model else None,
         quality=quality,
         flags=raise_flags(masks, quality, settings),
+        seconds=answer.seconds if answer is not None else {},
     )
 
 
@@ -131,6 +135,16 @@ def _relabel(mask: Volume, mapping: Mapping[int, int]) -> Volume:
     for source, target in mapping.items():
         table[source] = target
     return mask.with_array(table[mask.array], Units.LABEL)
+
+
+def _evidence(
+    answer: LabelMap | None, settings: SegmentationSettings, *, lesions_are_the_models: bool
+) -> dict[str, float | str | None]:
+    """What the model tells of itself; of its lesions only where they are the ones in use."""
+    told = dict(answer.evidence) if answer is not None else {}
+    if lesions_are_the_models:
+        return told | {"lesion_probability": _lesion_confidence(answer, settings)}
+    return {name: value for name, value in told.items() if not name.startswith("lesion_")}
 
 
 def _lesion_confidence(answer: LabelMap | None, settings: SegmentationSettings) -> float | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trialscan.errors import SegmentationError
+from trialscan.study.sections import Sha256
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -23,6 +24,7 @@ class ModelSpecification(BaseModel):
     min_component_share : pieces of foreground smaller than this share of the largest piece are dropped.
     lesion_labels, min_lesion_peak : lesions in which the probability of these labels together nowhere reaches the peak
         are dropped.
+    features_sha256 : digest of the training scans' features, where the bundle holds them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +41,8 @@ class ModelSpecification(BaseModel):
     min_component_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     lesion_labels: tuple[Count, ...] = ()
     min_lesion_peak: Annotated[float, Field(ge=0, le=1)] = 0.0
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    weights_sha256: Sha256
+    features_sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

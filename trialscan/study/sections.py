@@ -34,6 +34,9 @@ from trialscan.study.section import Measure, Name, Percent, Positive, Section, T
 Label = Annotated[int, Field(ge=1, le=255)]
 ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Mirroring = Literal["none", "check", "average"]
+
 RESERVED_CLASS_NAMES = frozenset({"burden", "organ", "burden_lower", "burden_upper"})
 
 
@@ -96,13 +99,22 @@ class VisitSettings(Section):
 
 
 class SegmentationLimits(Section):
-    """Beyond these a scan is flagged; null switches a check off."""
+    """Beyond these a scan is flagged; null switches a check off.
+
+    `min_mirror_dice` is the least agreement of the plain and the mirrored pass; `max_outlier_ratio` how far a scan's
+    features may lie from the training scans', 1 being beyond 19 of 20 of these. `max_organ_change_percent` and
+    `max_burden_change_points` (percent points of the organ) hold between a visit and the one before.
+    """
 
     max_slice_thickness_mm: Positive | None = None
     min_organ_ml: Positive | None = None
     max_organ_ml: Positive | None = None
     max_outside_organ_percent: Percent | None = None
     max_voxels: Annotated[int, Field(gt=0)] | None = None
+    min_mirror_dice: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_outlier_ratio: Positive | None = None
+    max_organ_change_percent: Positive | None = None
+    max_burden_change_points: Percent | None = None
 
     def conflicts(self) -> Iterator[Conflict]:
         """An organ range that holds no volume."""
@@ -115,11 +127,15 @@ class SegmentationSettings(Section):
 
     `organ_labels` and `lesion_labels` are labels in the model's output; `reader_lesion_labels` those in a reader's
     lesion mask. Several labels may carry one name and are then one class. A lesion inside the organ counts as organ
-    when the burden is given in percent of it.
+    when the burden is given in percent of it. `weights_sha256` pins a trialscan bundle's weights, `bundle_sha256` all
+    that decides any model's answer. `mirroring`: `check` has the model look at each scan a second time through a
+    mirror and tells how well both agree, `average` also takes the mean of both.
     """
 
     model: Name | None = None
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    weights_sha256: Sha256 | None = None
+    bundle_sha256: Sha256 | None = None
+    mirroring: Mirroring = "none"
     organ_name: Text = "organ"
     organ_labels: Annotated[tuple[Label, ...], AfterValidator(distinct_labels)] = (1,)
     lesion_labels: Annotated[dict[Label, ClassName], Field(min_length=1)] = Field(default_factory=lambda: {2: "lesion"})
@@ -131,7 +147,7 @@ class SegmentationSettings(Section):
     limits: SegmentationLimits = SegmentationLimits()
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Labels that mean two things, classes the model does not know, and a digest without a model."""
+        """Labels that mean two things, classes the model does not know, and what only a model has without one."""
         for field, labels in (
             ("lesion_labels", self.lesion_labels),
             ("reader_lesion_labels", self.reader_lesion_labels),
@@ -140,10 +156,16 @@ class SegmentationSettings(Section):
                 if name in RESERVED_CLASS_NAMES:
                     text = f"a class may not be called {name!r}, because {name}_ml is a column of its own"
                     yield Conflict((field, str(label)), text)
-        if self.model is None:
-            if self.weights_sha256 is not None:
-                yield Conflict(("weights_sha256",), "pins the weights of a model, but model is null")
-            return
+        yield from self._without_model() if self.model is None else self._with_model()
+
+    def _without_model(self) -> Iterator[Conflict]:
+        for field in ("weights_sha256", "bundle_sha256"):
+            if getattr(self, field) is not None:
+                yield Conflict((field,), "pins a model, but model is null")
+
+    def _with_model(self) -> Iterator[Conflict]:
+        if self.limits.min_mirror_dice is not None and self.mirroring == "none":
+            yield Conflict(("limits", "min_mirror_dice"), "limits a mirrored pass, but mirroring is none")
         for label in sorted(set(self.organ_labels) & set(self.lesion_labels)):
             yield Conflict(
                 ("lesion_labels", str(label)), f"label {label} is in organ_labels too; a label means one thing"

@@ -1,4 +1,4 @@
-"""`python -m trialscan.training data|fit|export|assess`: how the shipped models are made."""
+"""`python -m trialscan.training data|fit|export|outliers|assess`: how the shipped models are made."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import click
 import torch
 
 from trialscan.segmentation import load_bundle
+from trialscan.segmentation.outliers import write_reference
 from trialscan.training import (
     TrainingConfig,
     assess_planar,
@@ -22,6 +23,7 @@ from trialscan.training import (
 )
 from trialscan.training.calibration import lesion_shift, shift_logits
 from trialscan.training.loop import Sampler
+from trialscan.training.outliers import feature_reference
 
 _CONFIG = click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _CALIBRATION_SCANS = 40
@@ -106,6 +108,17 @@ def export(
         digest = write_bundle(settings, shift_logits(weights, segmenter.network, lesions, shift), bundle, version)
         click.echo(f"lesion logits shifted by {shift:+.2f}")
     click.echo(f"weights sha256 {digest}")
+
+
+@main.command()
+@click.argument("bundle", type=_FOLDER)
+@click.option("--first-seed", type=int, required=True, help="Seeds like those trained on, not those assessed with.")
+@click.option("--count", type=click.IntRange(min=10), default=200, show_default=True)
+def outliers(bundle: Path, first_seed: int, count: int) -> None:
+    """Add to a bundle what its network makes of simulated scans, so that scans unlike them are recognised."""
+    reference = feature_reference(load_bundle(bundle), range(first_seed, first_seed + count))
+    digest = write_reference(reference, bundle)
+    click.echo(f"{reference.layer}: {reference.mean.size} channels of {count} scans; features sha256 {digest}")
 
 
 @main.command()

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from trialscan.segmentation.bundle import INFERENCE, METADATA, WEIGHTS
+from trialscan.segmentation.bundle import INFERENCE, WEIGHTS
+from trialscan.segmentation.model_folder import METADATA
 from trialscan.segmentation.preparation import STRETCH_PERCENTILES
 from trialscan.training.config import TrainingConfig
 

@@ -1,28 +1,30 @@
 """One scan to its masks: `patients/<id>/<visit>/lesions.nii.gz`, `organ.nii.gz` and `segmentation.json`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from trialscan.imaging import Units, read_mask, read_volume, write_volume
-from trialscan.pipeline.setting import Setting, VisitInput
+from trialscan.pipeline.setting import Model, Setting, VisitInput
 from trialscan.pipeline.stages.json_file import read_json, write_json
-from trialscan.pipeline.tasks import Task
-from trialscan.segmentation import ModelIdentity, Segmentation, Segmenter, load_bundle, segment_scan
+from trialscan.pipeline.tasks import Task, Written
+from trialscan.segmentation import ModelIdentity, Segmentation, Segmenter, load_model, segment_scan
+from trialscan.segmentation.device import device_name
+from trialscan.segmentation.stopwatch import Stopwatch
 from trialscan.study import Scan, SegmentationSettings
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class SegmentArguments:
-    """`folder` is relative to the run; `bundle` the model's folder, None when no network is needed."""
+    """`folder` is relative to the run; `model` None when no network is needed."""
 
     folder: str
     scan: Scan
     settings: SegmentationSettings
-    bundle: Path | None
+    model: Model | None
     device: str
 
 
@@ -36,27 +38,29 @@ def segment_task(setting: Setting, entry: VisitInput) -> Task:
         subject=entry.subject,
         version=VERSION,
         work=segment,
-        arguments=SegmentArguments(
-            entry.folder, scan, settings, model.bundle if model else None, setting.device if model else "cpu"
-        ),
+        arguments=SegmentArguments(entry.folder, scan, settings, model, setting.device if model else "cpu"),
         parameters=settings.model_dump(mode="json") | ({"device": setting.device} if model else {}),
-        inputs=inputs | ({"model": model.weights_sha256} if model else {}),
+        inputs=inputs | ({"model": model.sha256} if model else {}),
         resource="gpu" if model and setting.device == "cuda" else "cpu",
     )
 
 
-def segment(run: Path, arguments: SegmentArguments, failures: Mapping[str, str]) -> Sequence[str]:  # noqa: ARG001 - has no needs
+def segment(run: Path, arguments: SegmentArguments, failures: Mapping[str, str]) -> Written:  # noqa: ARG001 - has no needs
     """Read the scan and any masks of a reader, segment what is missing, write all of it on the native grid."""
-    scan, settings = arguments.scan, arguments.settings
-    volume = read_volume(scan.path, Units(settings.units))
-    result = segment_scan(
-        volume,
-        settings=settings,
-        segmenter=_segmenter(arguments.bundle, arguments.device, settings.weights_sha256) if arguments.bundle else None,
-        organ_mask=read_mask(scan.organ_mask, like=volume) if scan.organ_mask else None,
-        lesion_mask=read_mask(scan.lesion_mask, like=volume) if scan.lesion_mask else None,
-    )
-    return write_segmentation(run, arguments.folder, result)
+    scan, settings, watch = arguments.scan, arguments.settings, Stopwatch()
+    with watch.stage("read"):
+        volume = read_volume(scan.path, Units(settings.units))
+        organ_mask = read_mask(scan.organ_mask, like=volume) if scan.organ_mask else None
+        lesion_mask = read_mask(scan.lesion_mask, like=volume) if scan.lesion_mask else None
+    with watch.stage("load_model"):
+        segmenter = _segmenter(arguments.model, settings, arguments.device) if arguments.model else None
+    with watch.stage("segment"):
+        result = segment_scan(
+            volume, settings=settings, segmenter=segmenter, organ_mask=organ_mask, lesion_mask=lesion_mask
+        )
+    with watch.stage("write"):
+        names = write_segmentation(run, arguments.folder, result)
+    return Written(names, watch.seconds | dict(result.seconds), device_name(arguments.device))
 
 
 def write_segmentation(run: Path, folder: str, result: Segmentation) -> list[str]:
@@ -96,7 +100,12 @@ def read_segmentation(run: Path, folder: str) -> Segmentation:
     )
 
 
-@lru_cache(maxsize=1)
-def _segmenter(bundle: Path, device: str, expected_sha256: str | None) -> Segmenter:
+def _segmenter(model: Model, settings: SegmentationSettings, device: str) -> Segmenter:
     """The model, loaded once a process."""
-    return load_bundle(bundle, device, expected_sha256)
+    return _loaded(model, settings.model_dump_json(), device)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: Model, settings: str, device: str) -> Segmenter:
+    parsed = SegmentationSettings.model_validate_json(settings)
+    return load_model(model.bundle, parsed, device=device, trusted=model.trusted)

@@ -21,6 +21,7 @@ from trialscan.lesions import (
     track_patient,
     trajectory_rows,
 )
+from trialscan.pipeline.jumps import JUMP_LIMITS, jump_flags
 from trialscan.pipeline.setting import Setting, VisitInput
 from trialscan.pipeline.stages.json_file import write_json
 from trialscan.pipeline.stages.segment import read_segmentation
@@ -29,8 +30,9 @@ from trialscan.pipeline.tasks import Task
 from trialscan.registration import Alignment, read_alignment
 from trialscan.study import LesionSettings, Patient
 from trialscan.study.columns import SCANNER
+from trialscan.study.sections import SegmentationLimits
 
-VERSION = 2
+VERSION = 3
 HEADER_SCANNER = ("manufacturer", "model", "convolution_kernel")
 
 
@@ -44,12 +46,13 @@ class TrackArguments:
     class_names: tuple[str, ...]
     units: str
     settings: LesionSettings
+    limits: SegmentationLimits
 
 
 def track_task(setting: Setting, patient: Patient, needs: tuple[str, ...]) -> Task:
     """The task of one patient; `needs` are the tasks that segment and align this patient's scans."""
     entries, settings = setting.entries(patient), setting.protocol.lesions
-    units = setting.protocol.segmentation.units
+    units, limits = setting.protocol.segmentation.units, setting.protocol.segmentation.limits
     missing = _missing(setting, patient)
     visits = [
         [
@@ -63,9 +66,10 @@ def track_task(setting: Setting, patient: Patient, needs: tuple[str, ...]) -> Ta
         subject=patient.patient_id,
         version=VERSION,
         work=track,
-        arguments=TrackArguments(patient.patient_id, entries, missing, setting.class_names, units, settings),
+        arguments=TrackArguments(patient.patient_id, entries, missing, setting.class_names, units, settings, limits),
         parameters=settings.model_dump(mode="json")
-        | {"units": units, "classes": setting.class_names, "visits": visits, "missing": missing},
+        | {"units": units, "classes": setting.class_names, "visits": visits, "missing": missing}
+        | {"limits": limits.model_dump(mode="json", include=JUMP_LIMITS)},
         inputs={f"image {entry.visit.visit}": entry.image_sha256 or "" for entry in entries},
         needs=needs,
         tolerant=True,
@@ -87,10 +91,11 @@ def track(run: Path, arguments: TrackArguments, failures: Mapping[str, str]) -> 
     findings = [_for_tracking(visited) for visited in visits]
     history = track_patient([*findings, *_absent(arguments)], arguments.settings)
     doubts = comparison_flags(findings, history, arguments.settings)
+    jumps = jump_flags(findings, arguments.limits)
     written: list[str] = []
     scans: list[dict[str, Any]] = []
     for visited, found in zip(visits, findings, strict=True):
-        trust = quality(run, visited, doubts.get(found.visit, ()))
+        trust = quality(run, visited, (*jumps.get(found.visit, ()), *doubts.get(found.visit, ())))
         written += _write_visit(run, visited, trust)
         limits = burden_limits(found, arguments.settings)
         scans.append(scan_row(run, visited, trust, arguments.class_names) | limits)

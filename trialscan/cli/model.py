@@ -1,0 +1,74 @@
+"""`trialscan model list` and `trialscan model show MODEL`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trialscan import api
+from trialscan.segmentation import ModelFacts
+
+
+@click.group()
+def model() -> None:
+    """What models there are, what they expect and what they give. No model is loaded, and none of its code runs."""
+
+
+@model.command(name="list")
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def list_models(folder: Path | None, as_json: bool) -> None:
+    """The shipped models, or those in FOLDER."""
+    found = api.models(folder)
+    if as_json:
+        click.echo(json.dumps({"models": [_plain(facts) for facts in found]}, indent=2))
+        return
+    for facts in found:
+        labels = ", ".join(name for label, name in facts.labels.items() if label)
+        trust = "; runs code of its own" if facts.needs_trust else ""
+        click.echo(f"{facts.name} {facts.version} ({facts.kind}): {facts.modality}; {labels}{trust}")
+
+
+@model.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def show(name: str, as_json: bool) -> None:
+    """What the model NAME, a shipped one or a folder, expects and gives, and the digests that a protocol pins."""
+    facts = api.describe_model(name)
+    click.echo(json.dumps(_plain(facts), indent=2) if as_json else "\n".join(_lines(facts)))
+
+
+def _plain(facts: ModelFacts) -> dict[str, Any]:
+    return asdict(facts) | {"labels": {str(label): name for label, name in facts.labels.items()}}
+
+
+def _lines(facts: ModelFacts) -> list[str]:
+    shown = {
+        "model": f"{facts.name} {facts.version} ({facts.kind})",
+        "task": facts.task,
+        "takes": _input(facts),
+        "gives": ", ".join(f"{label} {name}" for label, name in facts.labels.items()),
+        "window": " × ".join(map(str, facts.window)),
+        "weights_sha256": facts.weights_sha256,
+        "bundle_sha256": facts.bundle_sha256,
+        "outlier score": "yes" if facts.outlier_score else "no",
+        "trust": _trust(facts),
+    }
+    return [f"{name}: {value}" for name, value in shown.items() if value] + [f"| {line}" for line in facts.card]
+
+
+def _input(facts: ModelFacts) -> str:
+    parts = [facts.modality, f"{facts.dimensions}-D" if facts.dimensions else "", f"{len(facts.channels)} channel"]
+    if facts.spacing_mm:
+        parts.append(" × ".join(f"{edge:g}" for edge in facts.spacing_mm) + " mm")
+    if facts.intensity_range:
+        parts.append("values {:g} to {:g}".format(*facts.intensity_range))
+    return ", ".join(part for part in parts if part)
+
+
+def _trust(facts: ModelFacts) -> str:
+    if not facts.needs_trust:
+        return "not needed, it is numbers only"
+    return "runs code of its own: name bundle_sha256 in the protocol and give --trust-bundle"
