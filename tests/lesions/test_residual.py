@@ -44,7 +44,7 @@ def test_a_lesion_that_contradicts_its_neighbours_moves_nothing():
     found = residual_error([cloud(p) for p in places], [cloud(p) for p in later], LEAST_MM)
     assert not np.any(np.all(found.anchors == places[0], axis=1))
     assert len(found.anchors) >= 36
-    assert found.at(places[:1])[0] == pytest.approx((3.0, 0.0, 0.0), abs=0.8)
+    assert found.at(places[:1])[0] == pytest.approx((3.0, 0.0, 0.0), abs=1.5)
 
 
 def test_random_displacements_leave_as_much_as_they_were():

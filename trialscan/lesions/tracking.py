@@ -19,6 +19,7 @@ from trialscan.lesions.trajectory import courses, trajectory
 from trialscan.study.sections import LesionSettings
 
 TRACE_SHARE = 0.25
+UNSURE = "the model's probability lies just under its threshold"
 
 
 def track_patient(visits: Sequence[VisitFindings], settings: LesionSettings) -> History:
@@ -149,6 +150,8 @@ class _Tracker:
         if trace:
             call = trace_call([trace], [track.measured], self.settings)
             return replace(call, note=f"{call.note} at {latest.visit.visit}")
+        if self._doubtful(latest, track, pair_tolerance(latest, track.seen, self.least)):
+            return Call(Change.INDETERMINATE, None, f"{UNSURE} at {latest.visit.visit}")
         note = "" if latest is self.assessed[-1] else f"place last seen at {latest.visit.visit}"
         return Call(Change.NEW, None, note, above_minimum(track.measured, self.settings))
 
@@ -165,6 +168,11 @@ class _Tracker:
         voxels = placed.trace_voxels(track.cloud, reach)
         least = TRACE_SHARE * minimum_voxels(placed.findings.labels, self.settings)
         return trace_of(track.lesion, placed, voxels) if voxels and voxels >= least else None
+
+    def _doubtful(self, placed: PlacedVisit, track: Track, reach: float) -> bool:
+        """Whether a scan shows, at a lesion's place, a spot that its model was unsure of and did not outline."""
+        least = TRACE_SHARE * minimum_voxels(placed.findings.labels, self.settings)
+        return placed.doubtful_voxels(track.cloud, reach) >= max(1.0, least)
 
     def _absent(
         self, known: Sequence[Track], links: Iterable[Link], placed: PlacedVisit, shown: float | None
@@ -185,7 +193,10 @@ class _Tracker:
         """The call on a lesion that continues in none: resolved only where the scan has looked and shows nothing."""
         if not placed.covers(track.cloud, field_margin(track.seen, placed, self.least, shown)):
             return Call(Change.NOT_ASSESSED, None, "place not covered by this scan")
-        trace = self._trace(placed, track, pair_tolerance(track.seen, placed, self.least))
+        reach = pair_tolerance(track.seen, placed, self.least)
+        trace = self._trace(placed, track, reach)
         if trace:
             return trace_call([track.measured], [trace], self.settings)
+        if self._doubtful(placed, track, reach):
+            return Call(Change.INDETERMINATE, None, UNSURE)
         return Call(Change.RESOLVED, -100.0, "", above_minimum(track.measured, self.settings))

@@ -23,10 +23,13 @@ class LabelMap:
 
     labels : 0 background and the model's labels.
     probability : for each label found, the mean probability that the model gave it over the voxels it labelled so.
+    probability_percent : the probability of all lesion labels together in each voxel, in whole percent, before any
+        lesion is taken back for want of certainty; None when the model does not say which labels are lesions.
     """
 
     labels: Volume
     probability: Mapping[int, float]
+    probability_percent: Volume | None = None
 
     def __post_init__(self) -> None:
         """Refuse anything but labels."""

@@ -30,7 +30,7 @@ from trialscan.registration import Alignment, read_alignment
 from trialscan.study import LesionSettings, Patient
 from trialscan.study.columns import SCANNER
 
-VERSION = 2
+VERSION = 3
 HEADER_SCANNER = ("manufacturer", "model", "convolution_kernel")
 
 
