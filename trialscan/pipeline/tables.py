@@ -44,7 +44,7 @@ TRAJECTORY_COLUMNS = (
     *("patient_id", "course", "visit", "study_day", "status", "measure", "size", "size_lower", "size_upper"),
     *("size_change", "change_percent", "nadir", "change_from_nadir_percent", "best_response_percent", "progressed"),
     *("days_to_progression", "lesion_count", "new_count", "new_size", "resolved_count", "resolved_size"),
-    "lesion_shift_mm",
+    *("lesion_shift_mm", "error_lower_percent", "error_upper_percent"),
 )
 ANALYSIS_COLUMNS = (
     "STUDYID",
