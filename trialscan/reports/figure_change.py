@@ -157,7 +157,8 @@ def _with_error(table: pd.DataFrame, folder: RunFolder) -> pd.DataFrame:
     burden = folder.protocol.endpoints.primary.measure in {"burden_ml", "burden_percent"}
     limits = folder.burden_error if burden else {}
     unknown = (None, None)
-    found = [limits.get((row.patient_id, row.visit), unknown) for row in table.itertuples()]
+    places = zip(table["patient_id"].astype(str), table["visit"].astype(str), strict=True)
+    found = [limits.get(place, unknown) for place in places]
     return table.join(pd.DataFrame(found, columns=ERROR, index=table.index, dtype="float64"))
 
 
