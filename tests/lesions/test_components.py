@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from trialscan.imaging import Units, Volume, affine_from
-from trialscan.lesions.components import find_components, minimum_voxels
+from trialscan.lesions.components import find_components, minimum_voxels, unsure_voxels
 from trialscan.study.sections import LesionSettings
 
 
@@ -86,3 +86,18 @@ def test_every_voxel_is_in_one_lesion_or_dropped(mask, minimum):
     assert all(count >= minimum for count in found.counts)
     for number, box in enumerate(found.boxes, start=1):
         assert (found.labels[box] == number).sum() == found.counts[number - 1]
+
+
+def test_spots_that_nearly_were_outlined_are_told_and_rims_are_not():
+    percent, outlined = np.zeros((20, 20, 20), np.uint8), np.zeros((20, 20, 20), bool)
+    outlined[2:5, 2:5, 2:5] = True
+    percent[1:6, 1:6, 1:6] = 40  # the rim of what was outlined
+    percent[10:13, 10:13, 10:13] = 25
+    percent[17:19, 17:19, 17:19] = 49  # too small
+    percent[10:15, 2:7, 10:15] = 24  # too unlikely
+    found = unsure_voxels(percent, outlined, 27)
+    assert sorted(map(tuple, found.tolist())) == [
+        (i, j, k) for i in (10, 11, 12) for j in (10, 11, 12) for k in (10, 11, 12)
+    ]
+    assert len(unsure_voxels(percent, outlined, 28)) == 0
+    assert unsure_voxels(np.zeros_like(percent), outlined, 1).shape == (0, 3)

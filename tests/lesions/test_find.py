@@ -187,3 +187,25 @@ def test_findings_are_frozen(scene, settings):
     findings = scene().findings(((30, 30, 30), 6), settings=settings)
     with pytest.raises(dataclasses.FrozenInstanceError):
         findings.lesions[0].volume_ml = 1.0
+
+
+def test_a_lesion_has_the_mean_of_its_voxels_probability_and_what_was_nearly_outlined_is_kept(
+    scene, settings, make_segmentation
+):
+    canvas = scene()
+    mask = canvas.mask(((15, 15, 15), 6), ((45, 45, 45), 5))
+    nearly = canvas.mask(((45, 15, 15), 5)).array != 0
+    percent = np.where(mask.array != 0, 60, 0).astype(np.uint8)
+    percent[15:] = np.where(mask.array[15:] != 0, 90, 0)
+    percent[nearly] = 30
+    model = dataclasses.replace(make_segmentation(mask, None), probability_percent=mask.with_array(percent))
+    found = find_lesions(model, image_of(mask), settings)
+    left = (mask.array[:15] != 0).sum() / found.lesions[0].voxel_count
+    assert [lesion.mean_probability for lesion in found.lesions] == pytest.approx([0.9 - 0.3 * left, 0.9])
+    assert set(map(tuple, found.doubtful.astype(int).tolist())) == set(map(tuple, np.argwhere(nearly).tolist()))
+    read = find_lesions(make_segmentation(mask, None), image_of(mask), settings)
+    assert [lesion.mean_probability for lesion in read.lesions] == [None, None]
+    assert len(read.doubtful) == 0
+    other = dataclasses.replace(model, probability_percent=canvas.__class__(shape=(9, 9, 9)).mask())
+    with pytest.raises(GeometryError, match="lesion probability"):
+        find_lesions(other, image_of(mask), settings)

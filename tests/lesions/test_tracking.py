@@ -397,3 +397,33 @@ def test_a_new_lesion_at_the_minimum_is_new_with_a_probability_of_a_half(scene):
     visits = [canvas.visit("V1", 0, settings=settings), canvas.visit("V2", 30, (B, 4), settings=settings)]
     row = at(track_patient(visits, settings), "V2")["L01"]
     assert (row.change, row.change_probability) == (Change.NEW, pytest.approx(0.5))
+
+
+def unsure_at(visit, canvas, ball):
+    """The visit, with the model unsure of a ball that it did not outline."""
+    doubtful = np.argwhere(canvas.mask(ball).array).astype(np.float64)
+    return replace(visit, findings=replace(visit.findings, doubtful=doubtful))
+
+
+def test_what_the_model_was_unsure_of_is_neither_resolved_nor_new(scene, settings):
+    canvas = scene()
+    visits = [
+        canvas.visit("V1", 0, (A, 6), (B, 5), settings=settings),
+        unsure_at(canvas.visit("V2", 30, (A, 6), settings=settings), canvas, (B, 4)),
+        canvas.visit("V3", 60, (A, 6), settings=settings),
+    ]
+    history = track_patient(visits, settings)
+    assert course(history, "L02") == [("V1", None), ("V2", Change.INDETERMINATE), ("V3", Change.RESOLVED)]
+    held = at(history, "V2")["L02"]
+    assert (held.note, held.volume_ml) == ("the model's probability lies just under its threshold", 0)
+    assert [row.resolved_count for row in history.trajectory] == [None, 0, 1]
+    elsewhere = unsure_at(canvas.visit("V2", 30, (A, 6), settings=settings), canvas, (C, 4))
+    assert at(track_patient([visits[0], elsewhere], settings), "V2")["L02"].change is Change.RESOLVED
+
+    before = unsure_at(canvas.visit("V1", 0, (A, 6), settings=settings), canvas, (B, 4))
+    after = canvas.visit("V2", 30, (A, 6), (B, 5), (C, 5), settings=settings)
+    rows = at(track_patient([before, after], settings), "V2")
+    assert {(row.change, row.note) for row in rows.values() if row.change is not Change.STABLE} == {
+        (Change.INDETERMINATE, "the model's probability lies just under its threshold at V1"),
+        (Change.NEW, ""),
+    }

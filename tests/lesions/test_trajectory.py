@@ -122,6 +122,21 @@ def test_each_lesion_and_family_has_its_course(scene):
     assert {row.course for row in history.trajectory} == {BURDEN}
 
 
+def test_each_change_has_the_range_of_its_measurement_error(scene, settings):
+    canvas = scene()
+    scans = [
+        canvas.visit("V1", 0, (HERE, 6), settings=PRECISE, scanner="A"),
+        canvas.visit("V2", 30, (HERE, 6), settings=PRECISE, scanner="A"),
+        canvas.visit("V3", 60, (HERE, 6), settings=PRECISE, scanner="B"),
+        canvas.visit("V4", 90, settings=PRECISE, scanner="A"),
+    ]
+    limits = [(row.error_lower_percent, row.error_upper_percent) for row in track_patient(scans, PRECISE).trajectory]
+    within, across = 1.96 * np.sqrt(2) * 0.1, 1.96 * np.sqrt(2) * 0.3
+    assert limits[0] == limits[3] == (None, None)
+    assert limits[1] == pytest.approx((100 * np.expm1(-within), 100 * np.expm1(within)), rel=1e-3)
+    assert limits[2] == pytest.approx((100 * np.expm1(-across), 100 * np.expm1(across)), rel=1e-3)
+
+
 def test_lesions_that_all_moved_show_a_drift_and_a_lone_one_does_not(scene, known_alignment):
     canvas, balls = scene(), [((x, y, 30.0), 4.0) for x in (12.0, 30.0, 48.0) for y in (15.0, 45.0)]
     moved = [((x + 3.0, y, z), r) for (x, y, z), r in balls]

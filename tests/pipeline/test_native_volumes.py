@@ -13,6 +13,7 @@ WAYS = {
     "none": "{method: none}",
     "rigid": "{method: rigid, engine: simpleitk, spacing_mm: 8}",
     "deformable": "{method: deformable, engine: simpleitk, spacing_mm: 8}",
+    "torch": "{method: deformable, engine: torch, spacing_mm: 8}",
     "ants": "{method: affine, engine: ants, spacing_mm: 8}",
 }
 MEASURED = ["burden_ml", "burden_percent", "organ_ml", "ground_glass_ml", "consolidation_ml", "lesion_count"]

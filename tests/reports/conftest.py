@@ -1,7 +1,7 @@
 """A finished run folder made up for the reports: plausible tables, pictures and JSON, no real computation."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -63,6 +63,8 @@ def build_run(root: Path, spec: RunSpec) -> Path:
     tables = root / "tables"
     tables.mkdir(parents=True)
     pd.DataFrame(scans).to_csv(tables / "scans.csv", index=False)
+    courses = [_course(row) for row in scans if row["status"] == "ok"]
+    pd.DataFrame(courses, columns=list(_course({}))).to_csv(tables / "trajectories.csv", index=False)
     columns = list(_lesion_row("", ("", 0), "", 0.0, 0.0, "", None, spec))
     pd.DataFrame(lesions, columns=columns).to_csv(tables / "lesions.csv", index=False)
     (root / "protocol.lock.yaml").write_text(dump_protocol(_protocol(spec)), encoding="utf-8")
@@ -75,6 +77,17 @@ def build_run(root: Path, spec: RunSpec) -> Path:
     (root / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     _analysis(root, spec, scans)
     return root
+
+
+def _course(scan: Mapping[str, Any]) -> dict[str, Any]:
+    later = not scan.get("is_baseline")
+    return {
+        "patient_id": scan.get("patient_id"),
+        "course": "burden",
+        "visit": scan.get("visit"),
+        "error_lower_percent": -12.0 if later else None,
+        "error_upper_percent": 14.0 if later else None,
+    }
 
 
 def _protocol(spec: RunSpec) -> Protocol:

@@ -86,6 +86,8 @@ def test_waterfall_holds_each_patients_lowest_change(drawn: Path) -> None:
     np.testing.assert_allclose(table["percent_change"], lowest[table.index])
     assert len(table) == 39
     assert table["percent_change"].is_monotonic_decreasing
+    assert set(table["error_lower_percent"]) == {-12.0}
+    assert set(table["error_upper_percent"]) == {14.0}
     assert "Not shown: 1 patient without a baseline above 0 or a later value." in words(drawn)
 
 
@@ -94,6 +96,7 @@ def test_spider_starts_at_the_baseline(drawn: Path) -> None:
     starts = table[table["visit"] == "BL"]
     assert (starts["percent_change"] == 0).all()
     assert len(starts) == table["patient_id"].nunique() == 39
+    assert starts["error_upper_percent"].isna().all()
 
 
 def test_means_and_forest_are_the_mmrms(drawn: Path) -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from trialscan.imaging import Reorientation, Units, Volume, affine_from
-from trialscan.segmentation import load_bundle
+from trialscan.segmentation import load_bundle, segment_scan
 from trialscan.segmentation.cleaning import drop_small_pieces, drop_uncertain_lesions
+from trialscan.segmentation.engine import infer_volume
 from trialscan.segmentation.preparation import equalise, prepare_planar, prepare_volume
 from trialscan.segmentation.resampling import axis_weights, resample_image, target_shape
 
@@ -122,3 +123,34 @@ def test_lesions_that_are_certain_nowhere_are_taken_back():
     assert (found[2:4] == 1).all()
     assert (found[7:9] == 2).all()
     assert drop_uncertain_lesions(probabilities, [2, 3], 0.0) is probabilities
+
+
+class Pointwise(torch.nn.Module):
+    """Logits 0, 0, x and -x of a grey value x."""
+
+    def forward(self, image):
+        return torch.cat([torch.zeros_like(image), torch.zeros_like(image), image, -image], dim=1)
+
+
+def test_lesion_probability_is_that_of_the_lesion_labels_in_each_of_the_scans_voxels(bundles):
+    loaded = load_bundle(bundles["volume"], "cpu").spec
+    spec = loaded.model_copy(update={"lesion_labels": (2, 3), "min_component_share": 0.0, "min_lesion_peak": 1.0})
+    low, high = spec.intensity_range
+    array = np.random.default_rng(1).uniform(low, high, (20, 18, 14)).astype(np.float32)
+    turned = affine_from((4.0, 4.0, 4.0), direction=np.diag([-1.0, 1.0, -1.0]))
+    answer = infer_volume(Volume(array, turned, Units.HU), Pointwise(), spec, torch.device("cpu"))
+    grey = (array - low) * 2 / (high - low) - 1
+    lesion = (np.exp(grey) + np.exp(-grey)) / (2 + np.exp(grey) + np.exp(-grey))
+    assert np.abs(answer.probability_percent.array - 100 * lesion).max() <= 0.51
+    assert not np.isin(answer.labels.array, (2, 3)).any()  # none is certain: all were taken back, their probability not
+    unsaid = spec.model_copy(update={"lesion_labels": ()})
+    again = infer_volume(Volume(array, turned, Units.HU), Pointwise(), unsaid, torch.device("cpu"))
+    assert again.probability_percent is None
+
+
+def test_a_readers_lesions_have_no_probability(bundles, settings):
+    segmenter = load_bundle(bundles["volume"], "cpu")
+    scan = Volume(np.zeros((16, 16, 16), np.float32), affine_from((4.0, 4.0, 4.0)), Units.HU)
+    mask = scan.with_array(np.zeros(scan.shape, np.uint8), Units.LABEL)
+    read = segment_scan(scan, settings=settings, segmenter=segmenter, organ_mask=None, lesion_mask=mask)
+    assert read.probability_percent is None

@@ -13,6 +13,8 @@ from trialscan.study.sections import LesionSettings
 
 Box = tuple[slice, slice, slice]
 
+UNSURE_PERCENT = 25
+
 
 @dataclass(frozen=True)
 class Components:
@@ -62,6 +64,25 @@ def find_components(mask: NDArray[np.bool_], minimum: int) -> Components:
     boxes = tuple((part[0], part[1], part[2]) for part in ndimage.find_objects(labels) if part is not None)
     small = np.argwhere(occupied & (labels[box] == 0)) + [axis.start for axis in box]
     return Components(labels, counts, boxes, len(order) - len(kept), small)
+
+
+def unsure_voxels(percent: NDArray[Any], outlined: NDArray[np.bool_], minimum: int) -> NDArray[np.int64]:
+    """Indices (m, 3) of spots where lesion is as likely as a quarter, but nothing was outlined.
+
+    `percent` and `outlined` (i, j, k) are the model's probability and mask. Spots of fewer than `minimum` voxels, and
+    those that hold an outlined voxel, whose rim they are, do not count.
+    """
+    box = occupied_box(percent >= UNSURE_PERCENT)
+    if box is None:
+        return np.zeros((0, 3), np.int64)
+    likely = (percent[box] >= UNSURE_PERCENT) | outlined[box]
+    spots, number = ndimage.label(likely, structure=np.ones((3, 3, 3)))
+    sizes = np.bincount(spots[likely], minlength=number + 1)
+    unsure = sizes >= minimum
+    unsure[0] = False
+    unsure[spots[outlined[box]]] = False
+    found: NDArray[np.int64] = np.argwhere(unsure[spots]) + [axis.start for axis in box]
+    return found
 
 
 def occupied_box(mask: NDArray[np.bool_]) -> Box | None:

@@ -97,6 +97,7 @@ def _row(
     start = state.start.size if known and state.start else None
     nadir = state.nadir.size if known and state.nadir else None
     lower, upper = _limits(point, measure, settings)
+    error_lower, error_upper = _error_percent(state.start, point, measure, settings)
     return TrajectoryRow(
         course=name,
         visit=point.visit.visit,
@@ -115,6 +116,8 @@ def _row(
         best_response_percent=state.best_percent if known else None,
         progressed=progressed,
         days_to_progression=_days(state) if known else None,
+        error_lower_percent=error_lower,
+        error_upper_percent=error_upper,
     )
 
 
@@ -122,6 +125,16 @@ def _days(state: _State) -> int | None:
     if state.start is None or state.progressed_day is None:
         return None
     return state.progressed_day - state.start.visit.study_day
+
+
+def _error_percent(
+    start: Point | None, point: Point, measure: CourseMeasure, settings: LesionSettings
+) -> tuple[float | None, float | None]:
+    """What 95 % of the changes from the start stay within when nothing changed, in percent of the start."""
+    if start is None or start is point or not start.size or not point.size:
+        return None, None
+    sd, _ = difference_sd(start.lesions or (), point.lesions or (), measure, settings)
+    return 100.0 * math.expm1(-TWO_SIDED_95 * sd), 100.0 * math.expm1(TWO_SIDED_95 * sd)
 
 
 def _limits(point: Point, measure: CourseMeasure, settings: LesionSettings) -> tuple[float | None, float | None]:

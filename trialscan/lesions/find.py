@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trialscan.errors import GeometryError, LesionError
 from trialscan.imaging import Units, Volume
-from trialscan.lesions.components import Box, Components, find_components, minimum_voxels
+from trialscan.lesions.components import Box, Components, find_components, minimum_voxels, unsure_voxels
 from trialscan.lesions.diameters import diameters
 from trialscan.lesions.findings import Burden, Findings, Lesion
 from trialscan.lesions.organ import Organ, outline_organ
@@ -59,15 +59,21 @@ def find_lesions(segmentation: Segmentation, image: Volume, settings: LesionSett
     found = find_components(mask, minimum_voxels(classes, settings))
     organ, organ_voxels = _organ_voxels(segmentation.organ, found)
     scale = _scale(classes, organ_voxels if organ else None)
+    percent = segmentation.probability_percent
     shape = outline_organ(segmentation.organ, found.labels) if found.counts else None
     measure = partial(_measure, found, segmentation, image, scale, organ=shape)
     lesions = tuple(measure(number) for number in range(1, len(found.counts) + 1))
     burden = _burden(lesions, found, segmentation.class_names, scale, organ_voxels)
-    return Findings(classes.with_array(found.labels), lesions, burden, found.dropped.astype(np.float64))
+    doubtful = np.zeros((0, 3), np.int64)
+    if percent is not None:
+        doubtful = unsure_voxels(percent.array, mask, minimum_voxels(classes, settings))
+    labels = classes.with_array(found.labels)
+    return Findings(labels, lesions, burden, found.dropped.astype(np.float64), doubtful.astype(np.float64))
 
 
 def _check_grids(segmentation: Segmentation, image: Volume) -> None:
-    for name, mask in (("lesion mask", segmentation.lesions), ("organ mask", segmentation.organ)):
+    masks = ("lesion mask", segmentation.lesions), ("organ mask", segmentation.organ)
+    for name, mask in (*masks, ("lesion probability", segmentation.probability_percent)):
         if mask is not None and not mask.same_grid(image):
             raise GeometryError(
                 name, f"a grid of {mask.shape} voxels", f"the scan's own grid of {image.shape} voxels in the same place"
@@ -136,7 +142,12 @@ def _measure(
         mass_g=grey.mass_g,
         surface_distance_mm=organ.distance_mm(inside, box) if organ else None,
         side=organ.side(inside, box) if organ else "",
+        mean_probability=_mean_probability(segmentation.probability_percent, box, inside),
     )
+
+
+def _mean_probability(percent: Volume | None, box: Box, inside: NDArray[np.bool_]) -> float | None:
+    return None if percent is None else float(percent.array[box][inside].mean()) / 100.0
 
 
 def _class_voxels(held: NDArray[Any], class_names: Mapping[int, str]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What is found in one scan: lesions as objects, and the burden they add up to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -35,6 +35,7 @@ class Lesion:
     intensity_p10, intensity_p50, intensity_p90 : percentiles, over finite voxels.
     mass_g : of CT, where a voxel of h HU weighs (h + 1000) / 1000 g a ml, and no less than nothing.
     surface_distance_mm : least distance to the organ's border, 0 where it reaches it; None without organ or spacing.
+    mean_probability : the model's probability of lesion, on average over its voxels; None where a reader outlined it.
     side : "left" or "right" of the patient where the organ is a pair; empty where that is not sure.
     """
 
@@ -62,6 +63,7 @@ class Lesion:
     mass_g: float | None = None
     surface_distance_mm: float | None = None
     side: str = ""
+    mean_probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,12 @@ class Findings:
 
     labels : on the native grid, 0 none, n lesion n.
     dropped : (m, 3) indices of the voxels outlined as lesion but in spots below the minimum size.
+    doubtful : (m, 3) indices of the voxels of spots, as large as a lesion must be, in which the model's probability
+        reaches a quarter, but not enough to be outlined; none where a reader outlined the lesions.
     """
 
     labels: Volume
     lesions: tuple[Lesion, ...]
     burden: Burden
     dropped: NDArray[np.float64]
+    doubtful: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))

@@ -114,6 +114,8 @@ class TrajectoryRow:
     days_to_progression : from the start to the first visit that progressed; None before it.
     new_count, new_size : lesions called new at this visit; None when the visit was not linked, and but for the burden.
     resolved_count, resolved_size : lesions called resolved at this visit, by their last size; None likewise.
+    error_lower_percent, error_upper_percent : the change_percent that 95 % of repeated measurements would stay within
+        had nothing changed since the start; None at the start, and where either size is 0 or unknown.
     lesion_shift_mm : length of the median displacement of the lesions that one lesion of the last assessed visit
         continues, in baseline coordinates: drift of the alignment. None for fewer than three, and but for the burden.
     """
@@ -140,6 +142,8 @@ class TrajectoryRow:
     resolved_count: int | None = None
     resolved_size: float | None = None
     lesion_shift_mm: float | None = None
+    error_lower_percent: float | None = None
+    error_upper_percent: float | None = None
 
 
 @dataclass(frozen=True)

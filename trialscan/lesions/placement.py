@@ -40,12 +40,14 @@ class Cloud:
 
 @dataclass(frozen=True, eq=False)
 class PlacedVisit:
-    """An aligned visit: its lesions as clouds, what lay below the minimum size as points, and what its scan covered."""
+    """An aligned visit: its lesions as clouds, what its scan covered, and as points what lay below the minimum
+    size (`traces`) and where the model was unsure (`doubts`)."""
 
     visit: VisitFindings
     findings: Findings
     clouds: tuple[Cloud, ...]
     traces: Floats
+    doubts: Floats
 
     @property
     def facts(self) -> ScanFacts:
@@ -61,10 +63,11 @@ class PlacedVisit:
 
     def trace_voxels(self, cloud: Cloud, reach: float) -> int:
         """Voxels of this scan that were outlined within `reach` of `cloud`, but in spots below the minimum size."""
-        if not len(self.traces):
-            return 0
-        distances, _ = cloud.tree.query(self.traces, distance_upper_bound=reach + cloud.radius)
-        return int(np.isfinite(distances).sum())
+        return _within(cloud, reach, self.traces)
+
+    def doubtful_voxels(self, cloud: Cloud, reach: float) -> int:
+        """Voxels of this scan within `reach` of `cloud` in spots where the model was unsure and outlined nothing."""
+        return _within(cloud, reach, self.doubts)
 
     def covers(self, cloud: Cloud, margin: float) -> bool:
         """Whether this scan shows the place of `cloud`: 95 % of it at least `margin` (mm or pixels) inside the field.
@@ -84,10 +87,21 @@ class PlacedVisit:
 def place(visit: VisitFindings, findings: Findings) -> PlacedVisit:
     """Map the lesions of a visit that is the baseline, or has an alignment to it, to baseline coordinates."""
     clouds = tuple(_cloud(findings.labels, lesion, visit.alignment) for lesion in findings.lesions)
-    traces = findings.labels.to_world(findings.dropped)
-    if visit.alignment is not None and len(traces):
-        traces = visit.alignment.to_baseline(traces)
-    return PlacedVisit(visit, findings, clouds, traces)
+    traces, doubts = (_placed(visit, findings, voxels) for voxels in (findings.dropped, findings.doubtful))
+    return PlacedVisit(visit, findings, clouds, traces, doubts)
+
+
+def _placed(visit: VisitFindings, findings: Findings, voxels: Floats) -> Floats:
+    points = findings.labels.to_world(voxels)
+    return points if visit.alignment is None or not len(points) else visit.alignment.to_baseline(points)
+
+
+def _within(cloud: Cloud, reach: float, points: Floats) -> int:
+    """How many points lie within `reach` of a cloud."""
+    if not len(points):
+        return 0
+    distances, _ = cloud.tree.query(points, distance_upper_bound=reach + cloud.radius)
+    return int(np.isfinite(distances).sum())
 
 
 def scan_facts(findings: Findings, scanner: str) -> ScanFacts:

@@ -11,7 +11,7 @@ from trialscan.lesions.history import History, LesionRow, TrajectoryRow, VisitFi
 from trialscan.lesions.placement import scan_facts
 from trialscan.study.sections import LesionSettings
 
-NATIVE_MEASURES = ("perpendicular_diameter_mm", "mass_g", "surface_distance_mm", "side")
+NATIVE_MEASURES = ("perpendicular_diameter_mm", "mass_g", "surface_distance_mm", "side", "mean_probability")
 
 
 def measures(findings: Findings, scanner: str = "") -> dict[str, Any]:

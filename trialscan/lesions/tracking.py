@@ -3,23 +3,23 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from trialscan.errors import LesionError
 from trialscan.lesions.components import minimum_voxels
-from trialscan.lesions.correspondence import Link, link_lesions
+from trialscan.lesions.correspondence import Link
 from trialscan.lesions.error import Measured, above_minimum
 from trialscan.lesions.history import Change, History, LesionRow, VisitFindings
 from trialscan.lesions.identity import Step, heirs, steps
 from trialscan.lesions.kinship import with_families
+from trialscan.lesions.linking import link_known
 from trialscan.lesions.placement import PlacedVisit, place
 from trialscan.lesions.rows import Call, Track, linked_call, seen_row, unlinked_rows, unseen_row
-from trialscan.lesions.tolerance import least_tolerance, lesion_displacement, pair_tolerance
+from trialscan.lesions.tolerance import field_margin, least_tolerance, lesion_displacement, pair_tolerance
 from trialscan.lesions.traces import trace_call, trace_of
 from trialscan.lesions.trajectory import courses, trajectory
 from trialscan.study.sections import LesionSettings
 
 TRACE_SHARE = 0.25
+UNSURE = "the model's probability lies just under its threshold"
 
 
 def track_patient(visits: Sequence[VisitFindings], settings: LesionSettings) -> History:
@@ -95,23 +95,13 @@ class _Tracker:
         """Link a visit with the lesions present before; what stays unlinked, with those that had resolved."""
         present, gone = self._known(resolved=False), self._known(resolved=True)
         shown = lesion_displacement([track.cloud for track in present], placed.clouds, self.least)
-        links = self._links(present, placed, range(len(placed.clouds)), shown)
-        fresh = sorted(set(range(len(placed.clouds))) - {link.later for link in links})
-        returns = self._links(gone, placed, fresh, shown)
-        links += [Link(link.earlier + len(present), link.later) for link in returns]
+        links = link_known(present, gone, placed, self.least, shown)
         known = present + gone
         named = self._name(known, links, placed)
         rows = [row for step in steps(links, len(known), len(named)) for row in self._rows(step, known, links, named)]
-        rows += self._absent(known, links, placed)
+        rows += self._absent(known, links, placed, shown)
         self.assessed.append(placed)
         return sorted(rows, key=lambda row: int(row.lesion_id[1:]))
-
-    def _links(
-        self, tracks: Sequence[Track], placed: PlacedVisit, lesions: Sequence[int], shown: float | None
-    ) -> list[Link]:
-        reach = np.array([pair_tolerance(track.seen, placed, self.least, shown) for track in tracks])
-        found = link_lesions([track.cloud for track in tracks], [placed.clouds[lesion] for lesion in lesions], reach)
-        return [Link(link.earlier, lesions[link.later]) for link in found]
 
     def _name(self, known: Sequence[Track], links: Sequence[Link], placed: PlacedVisit) -> list[Track]:
         """Give every lesion of the visit its lasting name; the names that others continue are no longer followed."""
@@ -160,6 +150,8 @@ class _Tracker:
         if trace:
             call = trace_call([trace], [track.measured], self.settings)
             return replace(call, note=f"{call.note} at {latest.visit.visit}")
+        if self._doubtful(latest, track, pair_tolerance(latest, track.seen, self.least)):
+            return Call(Change.INDETERMINATE, None, f"{UNSURE} at {latest.visit.visit}")
         note = "" if latest is self.assessed[-1] else f"place last seen at {latest.visit.visit}"
         return Call(Change.NEW, None, note, above_minimum(track.measured, self.settings))
 
@@ -177,25 +169,34 @@ class _Tracker:
         least = TRACE_SHARE * minimum_voxels(placed.findings.labels, self.settings)
         return trace_of(track.lesion, placed, voxels) if voxels and voxels >= least else None
 
-    def _absent(self, known: Sequence[Track], links: Iterable[Link], placed: PlacedVisit) -> list[LesionRow]:
+    def _doubtful(self, placed: PlacedVisit, track: Track, reach: float) -> bool:
+        """Whether a scan shows, at a lesion's place, a spot that its model was unsure of and did not outline."""
+        least = TRACE_SHARE * minimum_voxels(placed.findings.labels, self.settings)
+        return placed.doubtful_voxels(track.cloud, reach) >= max(1.0, least)
+
+    def _absent(
+        self, known: Sequence[Track], links: Iterable[Link], placed: PlacedVisit, shown: float | None
+    ) -> list[LesionRow]:
         """The rows of lesions that were present and continue in none: resolved only where this scan has looked."""
         continued = {link.earlier for link in links}
         rows = []
         for track in (track for position, track in enumerate(known) if position not in continued):
             if track.resolved:
                 continue
-            call = self._lost_call(track, placed)
+            call = self._lost_call(track, placed, shown)
             if call.change is Change.RESOLVED:
                 self.tracks[track.number] = replace(track, resolved=True)
             rows.append(unseen_row(track, placed.visit, call))
         return rows
 
-    def _lost_call(self, track: Track, placed: PlacedVisit) -> Call:
+    def _lost_call(self, track: Track, placed: PlacedVisit, shown: float | None) -> Call:
         """The call on a lesion that continues in none: resolved only where the scan has looked and shows nothing."""
-        reach = pair_tolerance(track.seen, placed, self.least)
-        if not placed.covers(track.cloud, reach):
+        if not placed.covers(track.cloud, field_margin(track.seen, placed, self.least, shown)):
             return Call(Change.NOT_ASSESSED, None, "place not covered by this scan")
+        reach = pair_tolerance(track.seen, placed, self.least)
         trace = self._trace(placed, track, reach)
         if trace:
             return trace_call([track.measured], [trace], self.settings)
+        if self._doubtful(placed, track, reach):
+            return Call(Change.INDETERMINATE, None, UNSURE)
         return Call(Change.RESOLVED, -100.0, "", above_minimum(track.measured, self.settings))

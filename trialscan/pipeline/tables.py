@@ -38,12 +38,13 @@ LESION_COLUMNS = (
     "mass_g",
     "surface_distance_mm",
     "side",
+    "mean_probability",
 )
 TRAJECTORY_COLUMNS = (
     *("patient_id", "course", "visit", "study_day", "status", "measure", "size", "size_lower", "size_upper"),
     *("size_change", "change_percent", "nadir", "change_from_nadir_percent", "best_response_percent", "progressed"),
     *("days_to_progression", "lesion_count", "new_count", "new_size", "resolved_count", "resolved_size"),
-    "lesion_shift_mm",
+    *("lesion_shift_mm", "error_lower_percent", "error_upper_percent"),
 )
 ANALYSIS_COLUMNS = (
     "STUDYID",
@@ -72,7 +73,17 @@ _INTEGERS = dict.fromkeys(
 _FLAGS = ("is_baseline", "in_window", "progressed")
 _NUMBERS = frozenset(
     (
-        *("change_probability", "sd_log", "mass_g", "size", "size_lower", "size_upper", "size_change", "nadir"),
+        *(
+            "change_probability",
+            "mean_probability",
+            "sd_log",
+            "mass_g",
+            "size",
+            "size_lower",
+            "size_upper",
+            "size_change",
+            "nadir",
+        ),
         *("new_size", "resolved_size"),
     )
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -25,27 +26,27 @@ from trialscan.reports.run_folder import RunFolder
 from trialscan.reports.words import number, plural
 
 COLUMNS = ["arm", "patient_id", "visit", "study_day", "percent_change"]
+ERROR = ["error_lower_percent", "error_upper_percent"]
 CEILING_PERCENT = 200.0
 _WIDTH_MM, _HEIGHT_MM = 176.0, 64.0
 _NAMED_PATIENTS = 60
+_POINT = 3.0
 
 
 def waterfall_picture(folder: RunFolder, comparison: Comparison) -> Picture | Absent:
     """The lowest percent change after baseline of each patient, from the highest to the lowest."""
-    table = best_table(comparison)
+    table = _with_error(best_table(comparison), folder)
     if table.empty:
         return _nothing(comparison)
-    band = folder.protocol.lesions.repeatability_percent
-    return Picture(waterfall_svg(table, comparison.arms, comparison.primary.label, band), table, _left_out(comparison))
+    return Picture(waterfall_svg(table, comparison.arms, comparison.primary.label), table, _left_out(comparison))
 
 
 def spider_picture(folder: RunFolder, comparison: Comparison) -> Picture | Absent:
     """Every patient's percent change over study days, a pane an arm; the baseline stands at 0."""
-    table = course_table(comparison)
+    table = _with_error(course_table(comparison), folder)
     if table.empty:
         return _nothing(comparison)
-    band = folder.protocol.lesions.repeatability_percent
-    return Picture(spider_svg(table, comparison.arms, comparison.primary.label, band), table, _left_out(comparison))
+    return Picture(spider_svg(table, comparison.arms, comparison.primary.label), table, _left_out(comparison))
 
 
 def best_table(comparison: Comparison) -> pd.DataFrame:
@@ -68,19 +69,21 @@ def course_table(comparison: Comparison) -> pd.DataFrame:
     return table.sort_values(["arm", "patient_id", "study_day"], kind="stable", ignore_index=True)
 
 
-def waterfall_svg(table: pd.DataFrame, arms: Sequence[str], title: str, band: float) -> str:
-    """A bar a patient, coloured by arm; a bar cut off at the axis' end carries its value."""
+def waterfall_svg(table: pd.DataFrame, arms: Sequence[str], title: str) -> str:
+    """A bar a patient, coloured by arm, before the range of its error; a bar cut off at the axis' end has its value."""
     with figure_style():
         figure = new_figure(_WIDTH_MM, _HEIGHT_MM)
         axes = figure.add_subplot()
         colours = [style.cycle(style.ARM_COLOURS, list(arms).index(arm)) for arm in table["arm"]]
         shown = table["percent_change"].clip(upper=CEILING_PERCENT)
-        axes.bar(range(len(table)), shown, color=colours, width=0.82)
+        lower, upper = (table[name].clip(upper=CEILING_PERCENT) for name in ERROR)
+        axes.bar(range(len(table)), (upper - lower).fillna(0), bottom=lower.fillna(0), color=style.BAND, width=1.0)
+        axes.bar(range(len(table)), shown, color=colours, width=0.62)
         for place, value in enumerate(table["percent_change"]):
             if value > CEILING_PERCENT:
                 text = f"+{number(value, 0)}"
                 axes.text(place, CEILING_PERCENT * 1.02, text, rotation=90, ha="center", va="bottom", fontsize=5.5)
-        _percent_axis(axes, table["percent_change"], band)
+        _percent_axis(axes, table)
         axes.set_xlim(-0.8, len(table) - 0.2)
         named = len(table) <= _NAMED_PATIENTS
         names = [_name_end(name) for name in table["patient_id"]] if named else []
@@ -95,8 +98,8 @@ def waterfall_svg(table: pd.DataFrame, arms: Sequence[str], title: str, band: fl
         return to_svg(figure)
 
 
-def spider_svg(table: pd.DataFrame, arms: Sequence[str], title: str, band: float) -> str:
-    """A pane an arm with shared axes, a line a patient."""
+def spider_svg(table: pd.DataFrame, arms: Sequence[str], title: str) -> str:
+    """A pane an arm with shared axes, a line a patient; points mark changes beyond measurement error."""
     with figure_style():
         figure, panes = pane_figure(len(arms), _WIDTH_MM, _HEIGHT_MM)
         for index, (axes, arm) in enumerate(zip(panes, arms, strict=True)):
@@ -105,8 +108,10 @@ def spider_svg(table: pd.DataFrame, arms: Sequence[str], title: str, band: float
             count = own["patient_id"].nunique()
             for _, rows in own.groupby("patient_id", sort=True):
                 axes.plot(rows["study_day"], rows["percent_change"], color=colour, **thin_line(count))
+            beyond = own[_beyond_error(own)]
+            axes.plot(beyond["study_day"], beyond["percent_change"], ".", color=colour, markersize=_POINT)
             axes.set_title(label(f"{arm} (n = {count})", 90 // min(len(arms), 4)), color=colour)
-            _percent_axis(axes, table["percent_change"], band)
+            _percent_axis(axes, table)
         figure.supxlabel("study day", fontsize=7.5)
         figure.supylabel(label(f"{title}: change from baseline, %", 44), fontsize=7.5)
         return to_svg(figure)
@@ -147,10 +152,25 @@ def _nothing(comparison: Comparison) -> Absent:
     return Absent(f"{comparison.primary.label}: no patient has a baseline above 0 and a later value")
 
 
-def _percent_axis(axes: Axes, values: "pd.Series[float]", band: float) -> None:
-    """Zero, the range a change must leave to count as one, and limits that hold all values up to a ceiling."""
-    axes.axhspan(-band, band, color=style.BAND, alpha=0.6, zorder=0)
+def _with_error(table: pd.DataFrame, folder: RunFolder) -> pd.DataFrame:
+    """The table with each burden's limits of measurement error; empty where the endpoint is not the burden."""
+    burden = folder.protocol.endpoints.primary.measure in {"burden_ml", "burden_percent"}
+    limits = folder.burden_error if burden else {}
+    unknown = (None, None)
+    places = zip(table["patient_id"].astype(str), table["visit"].astype(str), strict=True)
+    found = [limits.get(place, unknown) for place in places]
+    return table.join(pd.DataFrame(found, columns=ERROR, index=table.index, dtype="float64"))
+
+
+def _beyond_error(table: pd.DataFrame) -> "pd.Series[bool]":
+    change = table["percent_change"]
+    return (change < table["error_lower_percent"]) | (change > table["error_upper_percent"])
+
+
+def _percent_axis(axes: Axes, table: pd.DataFrame) -> None:
+    """Zero, and limits that hold all values and their error up to a ceiling."""
     axes.axhline(0, color=style.MUTED, linewidth=0.8)
     light_grid(axes)
-    least, most = min(float(values.min()), -band), max(float(values.max()), band)
+    held = table[["percent_change", *ERROR]].to_numpy(dtype="float64")
+    least, most = min(float(np.nanmin(held)), 0.0), max(float(np.nanmax(held)), 0.0)
     axes.set_ylim(least - 6, most + 6 if most <= CEILING_PERCENT else CEILING_PERCENT * 1.15)

@@ -100,6 +100,17 @@ class RunFolder:
         return tuple(_lesion_cell(row) for row in records(table))
 
     @cached_property
+    def burden_error(self) -> dict[tuple[str, str], tuple[float | None, float | None]]:
+        """By patient and visit, the percent changes of an unchanged burden that 95 % of measurements stay within."""
+        path = self.path / "tables" / "trajectories.csv"
+        rows = [row for row in records(read_table(path, ERROR_COLUMNS)) if row["course"] == "burden"]
+        lower, upper = ERROR_COLUMNS[-2:]
+        return {
+            (row["patient_id"], row["visit"]): (to_number(row[lower], str(path)), to_number(row[upper], str(path)))
+            for row in rows
+        }
+
+    @cached_property
     def patient_ids(self) -> tuple[str, ...]:
         """Every patient of scans.csv, sorted."""
         return tuple(sorted({row.patient_id for row in self.visits}))
@@ -156,6 +167,7 @@ class RunFolder:
 
 
 SCAN_COLUMNS = ("patient_id", "visit", "study_day", "is_baseline", "status", "flags", "burden_percent", "lesion_count")
+ERROR_COLUMNS = ("patient_id", "visit", "course", "error_lower_percent", "error_upper_percent")
 LESION_COLUMNS = ("patient_id", "visit", "lesion_id", "class_name", "change")
 _NUMBERS = ("_ml", "_percent", "_count")
 

@@ -105,13 +105,14 @@ def _opening(folder: RunFolder, comparison: Comparison) -> list[Flowable]:
 
 def _courses(folder: RunFolder, shown: Mapping[str, _Shown]) -> list[Flowable]:
     least = folder.protocol.analysis.min_patients_per_arm
-    band = f"{folder.protocol.lesions.repeatability_percent:g}"
     captions = {
         "trajectories": "Primary endpoint as measured. Thin lines are patients; the thick line is the arm's mean at "
         f"each visit with at least {least} patients.",
-        "waterfall": f"A bar a patient: the lowest percent change after baseline. Band: ± {band} %, the protocol's "
-        f"repeatability of a measurement. The axis ends at +{CEILING_PERCENT:g} %.",
-        "spider": f"A line a patient from the baseline at 0. Band: ± {band} %. The axis ends at +{CEILING_PERCENT:g}.",
+        "waterfall": "A bar a patient: the lowest percent change after baseline. Grey behind it: what 95 % of repeated "
+        "measurements of an unchanged burden stay within, by the size of this patient's lesions, slice thickness and "
+        f"scanner. The axis ends at +{CEILING_PERCENT:g} %.",
+        "spider": "A line a patient from the baseline at 0; points mark changes of the burden beyond measurement "
+        f"error. The axis ends at +{CEILING_PERCENT:g}.",
     }
     return _section("Courses by arm", shown, captions)
 

@@ -24,7 +24,7 @@ from trialscan.study.sections import Mirroring
 
 _CHUNK_VALUES = 24_000_000
 _STEP = 16
-_SURE, _POSSIBLE = 0.9, 0.1
+_SURE_PERCENT, _POSSIBLE_PERCENT = 90, 10
 _CPU = torch.device("cpu")
 
 
@@ -50,12 +50,11 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class _Native:
-    """Labels of the native voxels, each label's mean probability, and lesion voxels that are sure or possible."""
+    """Labels of the native voxels, each label's mean probability over its voxels, and lesions' percent a voxel."""
 
     labels: NDArray[np.uint8]
     probability: dict[int, float]
-    sure: int
-    possible: int
+    percent: NDArray[np.uint8] | None
 
 
 def infer(volume: Volume, network: LoadedNetwork) -> LabelMap:
@@ -102,15 +101,21 @@ def _infer(volume: Volume, network: LoadedNetwork, place: Place) -> LabelMap:
         size = image.shape[-1]
         probabilities = probabilities[(slice(None), *square_window(planar_shape(volume.shape, size), size))][..., None]
     with watch.stage("clean"):
-        probabilities = _cleaned(probabilities, spec)
+        probabilities, lesion = _cleaned(probabilities, spec)
     with watch.stage("to_native_grid"):
         shape = volume.shape if turn is None else turn.shape(volume.shape)
-        native = _on_native_grid(probabilities, shape, spec.lesion_labels)
-        labels = native.labels if turn is None else turn.undo(native.labels)
-    if spec.lesion_labels:
-        evidence |= {"lesion_voxels_low": float(native.sure), "lesion_voxels_high": float(native.possible)}
+        native = _on_native_grid(probabilities, lesion, shape)
+    percent = None if native.percent is None else _turned_back(native.percent, volume, turn)
+    if percent is not None:
+        evidence["lesion_voxels_low"] = float((percent.array >= _SURE_PERCENT).sum())
+        evidence["lesion_voxels_high"] = float((percent.array >= _POSSIBLE_PERCENT).sum())
     evidence["network_memory"] = place.name
-    return LabelMap(volume.with_array(labels, Units.LABEL), native.probability, evidence, watch.seconds)
+    labels = _turned_back(native.labels, volume, turn)
+    return LabelMap(labels, native.probability, percent, evidence, watch.seconds)
+
+
+def _turned_back(array: NDArray[np.uint8], volume: Volume, turn: Reorientation | None) -> Volume:
+    return volume.with_array(array if turn is None else turn.undo(array), Units.LABEL)
 
 
 def _prepared(volume: Volume, spec: ModelSpecification, place: Place) -> tuple[Tensor, Reorientation | None]:
@@ -174,21 +179,22 @@ def _probabilities(
     return logits.softmax(dim=1)[0]
 
 
-def _cleaned(probabilities: Tensor, spec: ModelSpecification) -> Tensor:
+def _cleaned(probabilities: Tensor, spec: ModelSpecification) -> tuple[Tensor, Tensor | None]:
+    """Probabilities after cleaning, and those of all lesion labels together before uncertain lesions went."""
     whole = drop_small_pieces(probabilities, spec.min_component_share)
-    return drop_uncertain_lesions(whole, spec.lesion_labels, spec.min_lesion_peak)
+    lesion = whole[list(spec.lesion_labels)].sum(dim=0) if spec.lesion_labels else None
+    return drop_uncertain_lesions(whole, spec.lesion_labels, spec.min_lesion_peak), lesion
 
 
-def _on_native_grid(probabilities: Tensor, shape: tuple[int, int, int], lesions: tuple[int, ...]) -> _Native:
-    """The most probable label of every native voxel, and what is counted on the way.
+def _on_native_grid(probabilities: Tensor, lesion: Tensor | None, shape: tuple[int, int, int]) -> _Native:
+    """The most probable label of every native voxel, and the lesions' probability before uncertain ones went.
 
-    Slices are worked in chunks, so memory beyond the labels stays bounded. Lesion voxels are sure where the lesion
-    labels together reach 0.9, possible where they reach 0.1.
+    Slices are worked in chunks, so memory beyond the answer stays bounded.
     """
     classes, depth = probabilities.shape[0], probabilities.shape[3]
     labels = np.empty(shape, dtype=np.uint8)
+    percent = None if lesion is None else np.empty(shape, dtype=np.uint8)
     count, total = np.zeros(classes), np.zeros(classes)
-    sure = possible = 0
     along_k = axis_weights(depth, shape[2]).to(probabilities.device)
     chunk = max(1, _CHUNK_VALUES // (classes * shape[0] * shape[1]))
     for first in range(0, shape[2], chunk):
@@ -196,12 +202,11 @@ def _on_native_grid(probabilities: Tensor, shape: tuple[int, int, int], lesions:
         native = resample_image(probabilities @ along_k[first:last].T, (shape[0], shape[1], last - first))
         best, label = native.max(dim=0)
         labels[..., first:last] = label.to(torch.uint8).cpu().numpy()
+        if lesion is not None and percent is not None:
+            there = resample_image(lesion[None] @ along_k[first:last].T, (shape[0], shape[1], last - first))[0]
+            percent[..., first:last] = (100.0 * there).round().clamp(0, 100).to(torch.uint8).cpu().numpy()
         flat = labels[..., first:last].ravel()
         count += np.bincount(flat, minlength=classes)
         total += np.bincount(flat, weights=best.cpu().numpy().ravel(), minlength=classes)
-        if lesions:
-            lesion = native[list(lesions)].sum(dim=0)
-            sure += int((lesion >= _SURE).sum())
-            possible += int((lesion >= _POSSIBLE).sum())
     mean = {label: float(total[label] / count[label]) for label in range(classes) if count[label]}
-    return _Native(labels, mean, sure, possible)
+    return _Native(labels, mean, percent)

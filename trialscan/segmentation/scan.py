@@ -25,6 +25,8 @@ class Segmentation:
     model : the model that made at least one mask; None when readers made them all.
     quality : numbers behind the flags; None where a number cannot be had.
     flags : sorted names of what a person should look at.
+    probability_percent : the model's probability of any lesion in each voxel, in whole percent; None where a reader
+        outlined the lesions, or the model gives none.
     seconds : how long each stage of the model took; told beside the result, never in it.
     """
 
@@ -36,6 +38,7 @@ class Segmentation:
     model: ModelIdentity | None
     quality: Mapping[str, float | str | None]
     flags: tuple[str, ...]
+    probability_percent: Volume | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -84,6 +87,7 @@ def segment_scan(
         model=segmenter.identity if segmenter is not None and needs_model else None,
         quality=quality,
         flags=raise_flags(masks, quality, settings),
+        probability_percent=answer.probability_percent if answer is not None and lesion_mask is None else None,
         seconds=answer.seconds if answer is not None else {},
     )
 

@@ -9,7 +9,7 @@ from trialscan.pipeline.tasks import Task
 from trialscan.reports import write_figures, write_index, write_patient_report, write_trial_report
 from trialscan.study import Patient
 
-VERSION = 2
+VERSION = 3
 _TABLES = "tabulate trial"
 _COMPARISON = "analyse trial"
 _TRIAL_PDF = "report trial.pdf"

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from trialscan.imaging import Units, read_mask, read_volume, write_volume
 from trialscan.pipeline.setting import Model, Setting, VisitInput
 from trialscan.pipeline.stages.json_file import read_json, write_json
@@ -15,6 +17,8 @@ from trialscan.segmentation.stopwatch import Stopwatch
 from trialscan.study import Scan, SegmentationSettings
 
 VERSION = 2
+PERCENT = "probability.nii.gz"
+LEAST_PERCENT = 5
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def segment(run: Path, arguments: SegmentArguments, failures: Mapping[str, str])
 
 
 def write_segmentation(run: Path, folder: str, result: Segmentation) -> list[str]:
-    """Write masks and facts; returns the relative paths."""
+    """Write masks, the model's lesion probability (0 below 5 %, to spare space) and facts; returns the paths."""
     (run / folder).mkdir(parents=True, exist_ok=True)
     names = [f"{folder}/lesions.nii.gz", f"{folder}/segmentation.json"]
     write_volume(run / names[0], result.lesions)
@@ -72,6 +76,13 @@ def write_segmentation(run: Path, folder: str, result: Segmentation) -> list[str
     if result.organ is not None:
         names.append(f"{folder}/organ.nii.gz")
         write_volume(run / names[-1], result.organ)
+    (run / folder / PERCENT).unlink(missing_ok=True)
+    if result.probability_percent is not None:
+        names.append(f"{folder}/{PERCENT}")
+        percent = result.probability_percent.array
+        write_volume(
+            run / names[-1], result.probability_percent.with_array(np.where(percent < LEAST_PERCENT, 0, percent))
+        )
     facts = {
         "organ_source": result.organ_source,
         "lesion_source": result.lesion_source,
@@ -87,7 +98,7 @@ def write_segmentation(run: Path, folder: str, result: Segmentation) -> list[str
 def read_segmentation(run: Path, folder: str) -> Segmentation:
     """What `write_segmentation` wrote."""
     facts = read_json(run / folder / "segmentation.json")
-    organ = run / folder / "organ.nii.gz"
+    organ, percent = run / folder / "organ.nii.gz", run / folder / PERCENT
     return Segmentation(
         organ=read_mask(organ) if organ.exists() else None,
         lesions=read_mask(run / folder / "lesions.nii.gz"),
@@ -97,6 +108,7 @@ def read_segmentation(run: Path, folder: str) -> Segmentation:
         model=ModelIdentity(**facts["model"]) if facts["model"] else None,
         quality=facts["quality"],
         flags=tuple(facts["flags"]),
+        probability_percent=read_mask(percent) if percent.exists() else None,
     )
 
 

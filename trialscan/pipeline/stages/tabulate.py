@@ -20,7 +20,7 @@ from trialscan.pipeline.tables import (
 from trialscan.pipeline.tasks import Task
 from trialscan.study import NEW_LESION_COUNT, Patient, Protocol, Study
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
