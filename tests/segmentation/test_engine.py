@@ -7,7 +7,7 @@ import torch
 from trialscan.imaging import Reorientation, Units, Volume, affine_from
 from trialscan.segmentation import load_bundle, segment_scan
 from trialscan.segmentation.cleaning import drop_small_pieces, drop_uncertain_lesions
-from trialscan.segmentation.engine import infer_volume
+from trialscan.segmentation.engine import LoadedNetwork, infer
 from trialscan.segmentation.preparation import equalise, prepare_planar, prepare_volume
 from trialscan.segmentation.resampling import axis_weights, resample_image, target_shape
 
@@ -138,13 +138,13 @@ def test_lesion_probability_is_that_of_the_lesion_labels_in_each_of_the_scans_vo
     low, high = spec.intensity_range
     array = np.random.default_rng(1).uniform(low, high, (20, 18, 14)).astype(np.float32)
     turned = affine_from((4.0, 4.0, 4.0), direction=np.diag([-1.0, 1.0, -1.0]))
-    answer = infer_volume(Volume(array, turned, Units.HU), Pointwise(), spec, torch.device("cpu"))
+    answer = infer(Volume(array, turned, Units.HU), LoadedNetwork(Pointwise(), spec, torch.device("cpu")))
     grey = (array - low) * 2 / (high - low) - 1
     lesion = (np.exp(grey) + np.exp(-grey)) / (2 + np.exp(grey) + np.exp(-grey))
     assert np.abs(answer.probability_percent.array - 100 * lesion).max() <= 0.51
     assert not np.isin(answer.labels.array, (2, 3)).any()  # none is certain: all were taken back, their probability not
     unsaid = spec.model_copy(update={"lesion_labels": ()})
-    again = infer_volume(Volume(array, turned, Units.HU), Pointwise(), unsaid, torch.device("cpu"))
+    again = infer(Volume(array, turned, Units.HU), LoadedNetwork(Pointwise(), unsaid, torch.device("cpu")))
     assert again.probability_percent is None
 
 
