@@ -24,8 +24,9 @@ def mid_space(alignments: Sequence[Alignment]) -> tuple[Alignment, ...]:
     """Each visit aligned to the mid-space in place of the baseline: the baseline itself first, then as given.
 
     `alignments` are of the follow-ups to the baseline, all of a volume and rigid, but for what scanners stretch. The
-    space is the exponential barycentre of the visits' positions (Pennec & Arsigny 2013): invariant on both sides, so neither the order of the
-    visits nor which of them is the baseline moves it, beyond what the alignments themselves contradict each other.
+    space is the exponential barycentre of the visits' positions (Pennec & Arsigny 2013): invariant on both sides, so
+    neither the order of the visits nor which of them is the baseline moves it, beyond what the alignments themselves
+    contradict each other.
 
     Raises
     ------
