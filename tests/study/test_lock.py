@@ -68,6 +68,7 @@ registration:
   engine: simpleitk
   spacing_mm: 2.5
   max_stretch_percent: 0.0
+  check_backwards: false
   limits:
     min_organ_dice: 0.9
     min_organ_dice_linear: null

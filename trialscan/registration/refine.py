@@ -162,11 +162,12 @@ def _step(
 def _usable(scene: Scene, followup: Sampled, places: Points) -> NDArray[np.bool_]:
     """Places inside the follow-up and outside its lesions."""
     indices = followup.indices(places)
-    inside: NDArray[np.bool_] = ((indices >= 0) & (indices <= np.array(followup.values.shape[::-1]) - 1)).all(axis=1)
+    last = np.array(followup.values.shape[::-1]) - 1
+    inside: NDArray[np.bool_] = np.all((indices >= 0) & (indices <= last), axis=1)
     lesions = scene.moving_side.lesions
     if lesions is not None:
         share = ndimage.map_coordinates(lesions.astype(np.float32), indices.T, order=1, cval=0.0)
-        inside = inside & (share <= 0)
+        inside = np.logical_and(inside, share <= 0)
     return inside
 
 

@@ -1,6 +1,7 @@
 """One follow-up aligned to its baseline, from scans and masks to a judged result."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ QUALITY_NAMES = (
     "organ_volume_ratio",
     "inverse_error_mm_p50",
     "inverse_error_mm_p95",
+    "forward_backward_mm_p50",
+    "forward_backward_mm_p95",
     "overlap_percent",
     "estimated_error_mm_p50",
     "estimated_error_mm_p95",
@@ -78,7 +81,20 @@ def register(
     scene = build_scene(baseline, followup, settings.spacing_mm)
     rungs = rungs_for(settings, scene)
     top = climb(scene, rungs, engines_for(scene, rungs, settings, device), settings.limits.max_folding_percent)
-    return _alignment(scene, top, moving, _volume_ratio(fixed_mask, moving_mask), settings)
+    found = _alignment(scene, top, moving, _volume_ratio(fixed_mask, moving_mask), settings)
+    if not settings.check_backwards or scene.scale_free:
+        return found
+    back = register(
+        moving,
+        fixed,
+        fixed_mask=moving_mask,
+        moving_mask=fixed_mask,
+        fixed_lesions=moving_lesions,
+        moving_lesions=fixed_lesions,
+        settings=settings.model_copy(update={"check_backwards": False}),
+        device=device,
+    )
+    return replace(found, quality={**found.quality, **_forward_backward(scene, found, back)})
 
 
 def _alignment(
@@ -189,6 +205,17 @@ def _jacobians(scene: Scene, top: Climb) -> Mapping[str, float]:
 def _errors(name: str, lengths: NDArray[np.float64] | None) -> Mapping[str, float | None]:
     values = (None, None) if lengths is None else np.percentile(lengths, [50, 95]).tolist()
     return dict(zip((f"{name}_error_mm_p50", f"{name}_error_mm_p95"), values, strict=True))
+
+
+def _forward_backward(scene: Scene, found: Alignment, back: Alignment) -> Mapping[str, float | None]:
+    """How far organ points end from where they began after this alignment and the one found the other way.
+
+    Two independent fits seldom agree on a mistake, but both may share one: an estimate, not a bound.
+    """
+    points = organ_points(scene)
+    apart = np.linalg.norm(back.to_followup(found.to_followup(points)) - points, axis=1)
+    values = np.percentile(apart, [50, 95]).tolist()
+    return dict(zip(("forward_backward_mm_p50", "forward_backward_mm_p95"), values, strict=True))
 
 
 def _overlap_percent(points: NDArray[np.float64], moving: Volume) -> float:

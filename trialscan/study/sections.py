@@ -179,12 +179,14 @@ class RegistrationSettings(Section):
     """How follow-ups are aligned to the baseline, and on what grid (mm) that is computed.
 
     `max_stretch_percent` lets a rigid alignment follow scanners whose millimetres differ by up to so much; 0: not so.
+    `check_backwards` aligns the baseline to the follow-up too and measures how far both alignments disagree.
     """
 
     method: Literal["deformable", "affine", "rigid", "none"] = "deformable"
     engine: Literal["ants", "simpleitk", "torch"] = "simpleitk"
     spacing_mm: Positive = 2.5
     max_stretch_percent: Annotated[float, Field(ge=0, le=10)] = 0.0
+    check_backwards: bool = False
     limits: RegistrationLimits = RegistrationLimits()
 
 
