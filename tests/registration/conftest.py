@@ -43,11 +43,15 @@ def unchanged(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def draw(
-    to_reference: Map = unchanged, *, seed: int = 5, affine: NDArray[np.float64] | None = None
+    to_reference: Map = unchanged,
+    *,
+    seed: int = 5,
+    affine: NDArray[np.float64] | None = None,
+    shape: tuple[int, int, int] = SHAPE,
 ) -> tuple[Volume, Volume]:
     """Scan (HU) and organ mask of the object, seen through the map scan → reference."""
     affine = affine_from(SPACING, ORIGIN) if affine is None else affine
-    indices = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), axis=-1).reshape(-1, 3)
+    indices = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
     points = to_reference(indices @ affine[:3, :3].T + affine[:3, 3])
     x, y, z = points.T
     radius = np.linalg.norm(np.stack([x - 14 * (z / 60) ** 2, y - 12 * np.sin(x / 35), z], axis=1) / RADII, axis=1)
@@ -60,8 +64,8 @@ def draw(
     values = np.where(radius < 1, np.clip(-750 + texture, -1000, -250), np.where(radius < 1.35, 40.0, -1000.0))
     organ = (radius < 1).astype(np.uint8)
     return (
-        Volume(values.reshape(SHAPE).astype(np.int16), affine, Units.HU),
-        Volume(organ.reshape(SHAPE), affine, Units.LABEL),
+        Volume(values.reshape(shape).astype(np.int16), affine, Units.HU),
+        Volume(organ.reshape(shape), affine, Units.LABEL),
     )
 
 

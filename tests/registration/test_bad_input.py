@@ -7,8 +7,11 @@ import pytest
 
 from trialscan.errors import RegistrationError
 from trialscan.imaging import Units, Volume, affine_from
+from trialscan.phantom import Deformation, simulate_thorax
 from trialscan.registration import Alignment, register
 from trialscan.study.sections import RegistrationSettings
+
+from .conftest import draw
 
 SETTINGS = RegistrationSettings(spacing_mm=4.0, method="affine")
 
@@ -54,6 +57,57 @@ def test_another_patients_scan_fails(stranger_pair):
     found = align(stranger_pair)
     assert found.status == "fail"
     assert any("same patient?" in note for note in found.notes)
+
+
+@pytest.fixture(scope="module")
+def breath():
+    """A thorax 5 mm to a voxel, and the same at another depth of breath, turned and shifted."""
+    moved = Deformation(breathing=-0.6, rotation_deg=(2.0, 1.0, -3.0), shift_mm=(6.0, -4.0, 8.0))
+    return tuple(simulate_thorax(4, (5.0, 5.0, 5.0), lesions=(), deformation=d) for d in (Deformation(), moved))
+
+
+def test_another_patients_thorax_fails_without_masks_though_a_deformation_brings_the_borders_together(breath):
+    stranger = simulate_thorax(11, (5.0, 5.0, 5.0), lesions=())
+    settings = RegistrationSettings(spacing_mm=5.0)
+    found = register(stranger.image, breath[1].image, settings=settings)
+    assert found.status == "fail"
+    assert "same patient?" in found.notes[0]
+    own = register(breath[0].image, breath[1].image, settings=settings)
+    assert (own.status, own.notes) == ("pass", ())
+
+
+def test_a_followup_whose_mask_lacks_one_lung_never_passes(breath):
+    baseline, followup = breath
+    one = followup.organ.array.copy()
+    one[one.shape[0] // 2 :] = 0
+    found = register(
+        baseline.image,
+        followup.image,
+        fixed_mask=baseline.organ,
+        moving_mask=followup.organ.with_array(one),
+        settings=SETTINGS.model_copy(update={"spacing_mm": 5.0}),
+    )
+    assert found.status in {"review", "fail"}
+    assert any("size changed" in note for note in found.notes)
+    assert any("organ Dice" in note for note in found.notes)
+
+
+def test_five_millimetre_slices_against_one_are_aligned_to_a_part_of_a_slice():
+    """Every fifth of the follow-up's slices is the mean of five; the truth is a shift."""
+    (fixed, fixed_mask), moving, mask = thin_and_thick()
+    found = register(fixed, moving, fixed_mask=fixed_mask, moving_mask=mask, settings=SETTINGS)
+    points = fixed.to_world(np.argwhere(fixed_mask.array > 0)[::97].astype(np.float64))
+    assert found.status in {"pass", "review"}
+    assert np.linalg.norm(found.to_followup(points) - points - np.array([6.0, -3.0, 4.0]), axis=1).mean() < 2.5
+
+
+def thin_and_thick() -> tuple[tuple[Volume, Volume], Volume, Volume]:
+    thin = affine_from((4.0, 4.0, 1.0), (-82.0, -74.0, -90.0))
+    fixed, mask = draw(affine=thin, shape=(42, 38, 180))
+    thick = affine_from((4.0, 4.0, 5.0), (-82.0 + 6.0, -74.0 - 3.0, -88.0 + 4.0))
+    slabs = fixed.array.astype(np.float32).reshape(42, 38, 36, 5).mean(axis=3)
+    organ = (mask.array.reshape(42, 38, 36, 5).mean(axis=3) > 0.5).astype(np.uint8)
+    return (fixed, mask), Volume(slabs.astype(np.int16), thick, Units.HU), Volume(organ, thick, Units.LABEL)
 
 
 def test_half_an_organ_is_for_review_or_fails(rigid_pair):
@@ -112,7 +166,7 @@ def test_a_mask_on_another_grid_is_refused(rigid_pair):
         align(rigid_pair, fixed_mask=stray)
 
 
-@pytest.mark.parametrize("slices", [2, 5])
+@pytest.mark.parametrize("slices", [1, 2, 5])
 def test_a_stack_of_few_slices_ends_in_a_status(rigid_pair, slices):
     def few(volume: Volume) -> Volume:
         return Volume(np.ascontiguousarray(volume.array[:, :, 20 : 20 + slices]), volume.affine, volume.units)

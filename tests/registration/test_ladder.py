@@ -10,6 +10,7 @@ from trialscan.registration.engines import SimpleItkEngine
 from trialscan.registration.ladder import climb, identity, rungs_for
 from trialscan.registration.scene import Scene, build_scene
 from trialscan.registration.sides import MaskedScan
+from trialscan.study.sections import RegistrationSettings
 
 
 class Broken:
@@ -38,7 +39,7 @@ def scene(rigid_pair) -> Scene:
 
 
 def test_a_failed_engine_hands_over_and_is_recorded(scene):
-    top = climb(scene, ["rigid"], [Broken(), SimpleItkEngine(["rigid"])], 0.5)
+    top = climb(scene, ["rigid"], [Broken(), SimpleItkEngine(["rigid"], 0.0)], 0.5)
     assert [(r.name, r.engine, r.kept) for r in top.rungs[1:]] == [
         ("rigid", "broken", False),
         ("rigid", "simpleitk", True),
@@ -75,13 +76,18 @@ def test_a_mirroring_or_absurd_scale_is_dropped(scene, matrix):
 
 
 def test_rungs_follow_the_method(scene):
-    assert rungs_for("rigid", scene) == ("rigid",)
-    assert rungs_for("deformable", scene) == ("rigid", "affine", "deformable")
+    assert rungs_for(RegistrationSettings(method="rigid"), scene) == ("rigid",)
+    assert rungs_for(RegistrationSettings(method="rigid", max_stretch_percent=1.0), scene) == ("rigid", "stretch")
+    assert rungs_for(RegistrationSettings(method="deformable", max_stretch_percent=1.0), scene) == (
+        "rigid",
+        "affine",
+        "deformable",
+    )
 
 
 def test_scans_already_in_place_stay_there(rigid_pair):
     p = rigid_pair
     still = build_scene(MaskedScan(p.fixed, p.fixed_mask), MaskedScan(p.fixed, p.fixed_mask), 4.0)
-    top = climb(still, ["rigid", "affine"], [SimpleItkEngine(["rigid", "affine"])], 0.5)
+    top = climb(still, ["rigid", "affine"], [SimpleItkEngine(["rigid", "affine"], 0.0)], 0.5)
     assert np.allclose(top.best.matrix, identity(still).matrix, atol=2e-3)
     assert top.scores.organ_dice > 0.99

@@ -76,6 +76,13 @@ def test_it_keeps_the_alignment_and_stays_rigid():
         assert np.allclose(to_visit[:3, :3] @ to_visit[:3, :3].T, np.eye(3), atol=1e-10)
 
 
-def test_an_affine_alignment_is_refused():
+@pytest.mark.parametrize("stretch", [1.2, -1.0])
+def test_an_affine_alignment_is_refused(stretch):
     with pytest.raises(RegistrationError, match="rigid alignments"):
-        mid_space([aligned(np.diag([1.1, 1.0, 1.0, 1.0]))])
+        mid_space([aligned(np.diag([stretch, 1.0, 1.0, 1.0]))])
+
+
+def test_what_a_scanner_stretches_is_halved_too():
+    first, second = (matrix_of(each) for each in mid_space([aligned(np.diag([1.0201, 1.0, 1.0, 1.0]))]))
+    assert np.allclose(first, np.diag([1 / 1.01, 1.0, 1.0, 1.0]), atol=1e-12)
+    assert np.allclose(second, np.diag([1.01, 1.0, 1.0, 1.0]), atol=1e-12)

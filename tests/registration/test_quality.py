@@ -113,7 +113,7 @@ GOOD = {"organ_dice_after": 0.97, "organ_volume_ratio": 1.1, "overlap_percent": 
     ],
 )
 def test_limits_decide(changes, status):
-    assert judge(organ_faults(GOOD | changes, RegistrationLimits()))[0] == status
+    assert judge(organ_faults(GOOD | changes, RegistrationLimits(), deformed=True))[0] == status
 
 
 def test_failing_reasons_come_first_and_all_are_kept():
@@ -122,9 +122,35 @@ def test_failing_reasons_come_first_and_all_are_kept():
     assert notes == ("the follow-up looks mirrored along its k axis", "a", "b")
 
 
+def test_a_linear_alignment_may_have_a_limit_of_its_own():
+    limits = RegistrationLimits(min_organ_dice=0.95, min_organ_dice_linear=0.8)
+    found = {
+        deformed: judge(organ_faults(GOOD | {"organ_dice_after": 0.85}, limits, deformed=deformed))[0]
+        for deformed in (True, False)
+    }
+    assert found == {True: "review", False: "pass"}
+
+
 @pytest.mark.parametrize(
-    ("correlation", "unlike", "status"),
-    [(0.7, False, "pass"), (0.7, True, "review"), (0.2, False, "review"), (0.2, True, "fail"), (0.1, False, "fail")],
+    ("correlation", "residual_voxels", "kind", "status"),
+    [
+        (0.7, 0.2, "masked", "pass"),
+        (0.7, None, "masked", "pass"),
+        (0.7, 1.0, "masked", "review"),
+        (0.2, 0.2, "masked", "review"),
+        (0.2, 1.0, "masked", "fail"),
+        (0.1, 0.2, "masked", "fail"),
+        (0.48, 2.3, "linear", "review"),
+        (0.43, 1.7, "linear", "fail"),
+        (0.59, 0.55, "deformed", "fail"),
+        (0.59, 0.2, "deformed", "pass"),
+    ],
 )
-def test_pictures_decide(correlation, unlike, status):
-    assert judge(content_faults(correlation, unlike))[0] == status
+def test_pictures_decide(correlation, residual_voxels, kind, status):
+    assert judge(content_faults(correlation, residual_voxels, kind, RegistrationLimits()))[0] == status
+
+
+def test_a_protocol_may_ask_for_more_likeness():
+    limits = RegistrationLimits(min_local_correlation=0.6)
+    found = [judge(content_faults(c, r, "masked", limits))[0] for c, r in ((0.5, 1.0), (0.5, 0.1), (0.7, 0.1))]
+    assert found == ["fail", "review", "pass"]

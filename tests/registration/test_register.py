@@ -70,6 +70,20 @@ def test_quality_before_and_after_and_every_rung_is_recorded(bent_alignment):
     assert 0 < found.quality["estimated_error_mm_p50"] <= found.quality["estimated_error_mm_p95"] < 8.0
 
 
+def test_the_other_way_round_tells_how_far_two_alignments_disagree(affine_pair):
+    found = align(affine_pair, method="affine", check_backwards=True)
+    once = align(affine_pair, method="affine")
+    back = align(
+        Pair(affine_pair.moving, affine_pair.fixed, affine_pair.moving_mask, affine_pair.fixed_mask, affine_pair.truth),
+        method="affine",
+    )
+    apart = np.linalg.norm(back.to_followup(found.to_followup(affine_pair.points)) - affine_pair.points, axis=1)
+    assert found.quality["forward_backward_mm_p50"] == pytest.approx(np.median(apart), abs=0.1)
+    assert 0 < found.quality["forward_backward_mm_p50"] < found.quality["forward_backward_mm_p95"] < 2.0
+    assert once.quality["forward_backward_mm_p95"] is None
+    assert np.array_equal(found.to_followup(affine_pair.points), once.to_followup(affine_pair.points))
+
+
 def test_two_runs_give_the_same_bytes_and_leave_the_scans_alone(bent_pair, bent_alignment, tmp_path):
     before = bent_pair.fixed.array.copy(), bent_pair.moving.array.copy()
     write_alignment(bent_alignment, tmp_path / "a")

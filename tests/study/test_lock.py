@@ -73,8 +73,12 @@ registration:
   method: deformable
   engine: simpleitk
   spacing_mm: 2.5
+  max_stretch_percent: 0.0
+  check_backwards: false
   limits:
     min_organ_dice: 0.9
+    min_organ_dice_linear: null
+    min_local_correlation: null
     max_folding_percent: 0.5
 lesions:
   minimum_ml: 0.1

@@ -38,7 +38,8 @@ class Alignment:
     Parameters
     ----------
     status : pass, review (look before trusting links between visits) or fail (use no link).
-    rung : last rung kept: "none", "start", "rigid", "similarity", "affine" or "deformable".
+    rung : last rung kept: "none", "start", "rigid", "stretch", "similarity", "affine" or
+        "deformable".
     engine : what made that rung: "ants", "simpleitk", or "none".
     quality : numbers by name; None where unknown. See docs/registration.md.
     rungs : every attempt in order.

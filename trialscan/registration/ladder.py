@@ -11,6 +11,7 @@ from trialscan.registration.candidate import Candidate
 from trialscan.registration.engines import Engine
 from trialscan.registration.quality import Scores, score
 from trialscan.registration.scene import Scene
+from trialscan.study.sections import RegistrationSettings
 
 DICE_TOLERANCE = 0.01
 CORRELATION_TOLERANCE = 0.02
@@ -40,10 +41,13 @@ class Attempt:
     max_folding_percent: float
 
 
-def rungs_for(method: str, scene: Scene) -> tuple[str, ...]:
+def rungs_for(settings: RegistrationSettings, scene: Scene) -> tuple[str, ...]:
     """The rungs after the start; scans without millimetres may differ in scale, planar ones stop at affine."""
+    method = settings.method
     linear = "similarity" if scene.scale_free else "rigid"
     wanted = {"rigid": (linear,), "affine": (linear, "affine"), "deformable": (linear, "affine", "deformable")}[method]
+    if method == "rigid" and settings.max_stretch_percent > 0 and not scene.scale_free and scene.dimension == 3:
+        wanted = (linear, "stretch")
     return tuple(rung for rung in wanted if rung != "deformable" or scene.dimension == 3)
 
 

@@ -17,22 +17,23 @@ from trialscan.registration.candidate import affine_transform, compose, compose_
 
 _ITERATIONS = 50
 _CLOSE_ENOUGH = 1e-12
-_RIGID = 1e-6
+_MOST_STRETCH = 0.11
 
 
 def mid_space(alignments: Sequence[Alignment]) -> tuple[Alignment, ...]:
     """Each visit aligned to the mid-space in place of the baseline: the baseline itself first, then as given.
 
-    `alignments` are of the follow-ups to the baseline, all rigid and of a volume. The space is the exponential
-    barycentre of the visits' positions (Pennec & Arsigny 2013): invariant on both sides, so neither the order of the
-    visits nor which of them is the baseline moves it, beyond what the alignments themselves contradict each other.
+    `alignments` are of the follow-ups to the baseline, all of a volume and rigid, but for what scanners stretch. The
+    space is the exponential barycentre of the visits' positions (Pennec & Arsigny 2013): invariant on both sides, so
+    neither the order of the visits nor which of them is the baseline moves it, beyond what the alignments themselves
+    contradict each other.
 
     Raises
     ------
     RegistrationError
-        An alignment is not rigid.
+        An alignment bends, or stretches by more than a protocol may allow for scanners.
     """
-    maps = [np.eye(4), *(_rigid(alignment) for alignment in alignments)]
+    maps = [np.eye(4), *(_matrix(alignment) for alignment in alignments)]
     mean = np.eye(4)
     for _ in range(_ITERATIONS):
         step = _sum([_log(np.linalg.solve(mean, each)) for each in maps]) / len(maps)
@@ -50,7 +51,7 @@ def _alignment(to_visit: NDArray[np.float64], engine: str) -> Alignment:
     return Alignment(AlignmentStatus.PASS, "rigid", engine, {}, (), transform, inverse)
 
 
-def _rigid(alignment: Alignment) -> NDArray[np.float64]:
+def _matrix(alignment: Alignment) -> NDArray[np.float64]:
     """The 4×4 map of one alignment, baseline → follow-up."""
     transform = alignment.transform
     origin = np.asarray(transform.TransformPoint((0.0, 0.0, 0.0)))
@@ -58,8 +59,8 @@ def _rigid(alignment: Alignment) -> NDArray[np.float64]:
     for axis in range(3):
         matrix[:3, axis] = np.asarray(transform.TransformPoint(np.eye(3)[axis].tolist())) - origin
     matrix[:3, 3] = origin
-    turn = matrix[:3, :3]
-    if transform.GetNumberOfTransforms() > 1 or np.abs(turn @ turn.T - np.eye(3)).max() > _RIGID:
+    stretch = np.abs(linalg.svdvals(matrix[:3, :3]) - 1).max()
+    if transform.GetNumberOfTransforms() > 1 or stretch > _MOST_STRETCH or np.linalg.det(matrix) < 0:
         raise RegistrationError("mid-space", f"an alignment that ends at {alignment.rung}", "rigid alignments")
     return matrix
 

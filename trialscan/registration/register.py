@@ -1,6 +1,7 @@
 """One follow-up aligned to its baseline, from scans and masks to a judged result."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,9 @@ from trialscan.registration.resemblance import mirrored_axis
 from trialscan.registration.residual import residual_lengths
 from trialscan.registration.scene import Scene, build_scene
 from trialscan.registration.sides import MaskedScan
-from trialscan.registration.verdict import content_faults, judge, mirror_faults, organ_faults
-from trialscan.study.sections import RegistrationSettings
+from trialscan.registration.verdict import Fault, content_faults, content_kind, judge, mirror_faults, organ_faults
+from trialscan.study.sections import RegistrationLimits, RegistrationSettings
 
-UNLIKE_VOXELS = 0.6
 MIRROR_CORRELATION = 0.5
 QUALITY_NAMES = (
     "organ_dice_before",
@@ -35,6 +35,8 @@ QUALITY_NAMES = (
     "organ_volume_ratio",
     "inverse_error_mm_p50",
     "inverse_error_mm_p95",
+    "forward_backward_mm_p50",
+    "forward_backward_mm_p95",
     "overlap_percent",
     "estimated_error_mm_p50",
     "estimated_error_mm_p95",
@@ -77,9 +79,22 @@ def register(
     if fixed.same_grid(moving, tolerance_mm=0.0) and np.array_equal(fixed.array, moving.array):
         return _unregistered(AlignmentStatus.REVIEW, ("the follow-up is the baseline's very image",))
     scene = build_scene(baseline, followup, settings.spacing_mm)
-    rungs = rungs_for(settings.method, scene)
-    top = climb(scene, rungs, engines_for(settings.engine, scene, rungs, device), settings.limits.max_folding_percent)
-    return _alignment(scene, top, moving, _volume_ratio(fixed_mask, moving_mask), settings)
+    rungs = rungs_for(settings, scene)
+    top = climb(scene, rungs, engines_for(scene, rungs, settings, device), settings.limits.max_folding_percent)
+    found = _alignment(scene, top, moving, _volume_ratio(fixed_mask, moving_mask), settings)
+    if not settings.check_backwards or scene.scale_free:
+        return found
+    back = register(
+        moving,
+        fixed,
+        fixed_mask=moving_mask,
+        moving_mask=fixed_mask,
+        fixed_lesions=moving_lesions,
+        moving_lesions=fixed_lesions,
+        settings=settings.model_copy(update={"check_backwards": False}),
+        device=device,
+    )
+    return replace(found, quality={**found.quality, **_forward_backward(scene, found, back)})
 
 
 def _alignment(
@@ -104,14 +119,25 @@ def _alignment(
     }
     if not scene.scale_free:
         quality |= {**_errors("inverse", back), **_errors("estimated", residual)}
-    unlike = residual is not None and float(np.median(residual)) > UNLIKE_VOXELS * min(scene.fixed.GetSpacing())
-    planar = scene.dimension == 2
-    doubtful = planar or unlike or top.scores.correlation < MIRROR_CORRELATION
-    content = () if planar else content_faults(top.scores.correlation, unlike)
-    status, notes = judge(
-        [*mirror_faults(mirrored_axis(scene) if doubtful else None), *organ_faults(quality, settings.limits), *content]
-    )
+    status, notes = judge(_faults(scene, top, quality, residual, settings.limits))
     return Alignment(status, top.rung, top.engine, quality, top.rungs, transform, inverse, notes)
+
+
+def _faults(
+    scene: Scene,
+    top: Climb,
+    quality: Mapping[str, float | None],
+    residual: NDArray[np.float64] | None,
+    limits: RegistrationLimits,
+) -> list[Fault]:
+    """All that speaks against an alignment; the costly search for mirroring only where its content is in doubt."""
+    planar, deformed = scene.dimension == 2, top.rung == "deformable"
+    kind = content_kind(masked=scene.fixed_mask is not None, deformed=deformed)
+    voxels = None if residual is None else float(np.median(residual)) / min(scene.fixed.GetSpacing())
+    content = [] if planar else content_faults(top.scores.correlation, voxels, kind, limits)
+    doubtful = planar or bool(content) or top.scores.correlation < MIRROR_CORRELATION
+    mirrored = mirror_faults(mirrored_axis(scene) if doubtful else None)
+    return [*mirrored, *organ_faults(quality, limits, deformed=deformed), *content]
 
 
 def _check_pair(baseline: MaskedScan, followup: MaskedScan) -> None:
@@ -179,6 +205,17 @@ def _jacobians(scene: Scene, top: Climb) -> Mapping[str, float]:
 def _errors(name: str, lengths: NDArray[np.float64] | None) -> Mapping[str, float | None]:
     values = (None, None) if lengths is None else np.percentile(lengths, [50, 95]).tolist()
     return dict(zip((f"{name}_error_mm_p50", f"{name}_error_mm_p95"), values, strict=True))
+
+
+def _forward_backward(scene: Scene, found: Alignment, back: Alignment) -> Mapping[str, float | None]:
+    """How far organ points end from where they began after this alignment and the one found the other way.
+
+    Two independent fits seldom agree on a mistake, but both may share one: an estimate, not a bound.
+    """
+    points = organ_points(scene)
+    apart = np.linalg.norm(back.to_followup(found.to_followup(points)) - points, axis=1)
+    values = np.percentile(apart, [50, 95]).tolist()
+    return dict(zip(("forward_backward_mm_p50", "forward_backward_mm_p95"), values, strict=True))
 
 
 def _overlap_percent(points: NDArray[np.float64], moving: Volume) -> float:

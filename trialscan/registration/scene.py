@@ -35,6 +35,7 @@ class Scene:
     fixed_lesions, moving_lesions : share of each voxel that is lesion; None where no mask was given. The images show
         sound organ there.
     shaded : volumes whose intensities have no scale, as in MR, where the coils brighten one side of the head.
+    fixed_side, moving_side : the scans themselves, with their masks, as they were given.
     fixed_frame, moving_frame : 4×4 rigid maps from scene coordinates to LPS mm.
     fixed_center, moving_center : centroid of the organ, or of intensity, in scene coordinates.
     size_ratio : length in the moving scan that answers to 1 in the fixed one; 1 when millimetres are known.
@@ -50,6 +51,8 @@ class Scene:
     scale_free: bool
     shaded: bool
     size_ratio: float
+    fixed_side: Side
+    moving_side: Side
     fixed_frame: NDArray[np.float64]
     moving_frame: NDArray[np.float64]
     fixed_center: NDArray[np.float64]
@@ -120,6 +123,8 @@ def build_scene(fixed: MaskedScan, moving: MaskedScan, spacing_mm: float) -> Sce
         scale_free=scale_free,
         shaded=dimension == 3 and fixed.image.units is Units.INTENSITY,
         size_ratio=ratio,
+        fixed_side=sides[0],
+        moving_side=sides[1],
         fixed_frame=sides[0].frame,
         moving_frame=sides[1].frame,
         fixed_center=centers[0][:dimension],
@@ -136,15 +141,16 @@ def _windows(fixed: Side, moving: Side) -> tuple[tuple[tuple[float, float], tupl
     if units is Units.HU and masked and np.percentile(pooled, 10) < _AIR_FILLED_BELOW_HU:
         return (AIR_FILLED_WINDOW_HU, AIR_FILLED_WINDOW_HU), 1.0
     if units is Units.INTENSITY:
-        first, second = (_robust_window(numbers) for numbers in values)
+        first, second = (robust_window(numbers) for numbers in values)
     else:
-        first = second = _robust_window(pooled)
-    low, high = _robust_window(pooled)
+        first = second = robust_window(pooled)
+    low, high = robust_window(pooled)
     dark = masked and float(np.median(pooled)) < (low + high) / 2
     return (first, second), 1.0 if dark else 0.0
 
 
-def _robust_window(values: NDArray[np.float64]) -> tuple[float, float]:
+def robust_window(values: NDArray[np.float64]) -> tuple[float, float]:
+    """All but the outer half percent of values on either side; their whole range where that is a single value."""
     low, high = np.percentile(values, _ROBUST_PERCENTILES)
     return (float(low), float(high)) if high > low else (float(values.min()), float(values.max()))
 

@@ -11,6 +11,8 @@ LEAST_OVERLAP_PERCENT = 50.0
 FULL_OVERLAP_PERCENT = 90.0
 LEAST_CORRELATION = 0.15
 DOUBTFUL_CORRELATION = 0.25
+STRANGERS_CORRELATION = {"masked": 0.25, "linear": 0.45, "deformed": 0.65}
+UNLIKE_VOXELS = {"masked": 0.6, "linear": 0.6, "deformed": 0.45}
 LARGEST_VOLUME_RATIO = 5 / 3
 
 
@@ -36,13 +38,15 @@ def mirror_faults(axis: int | None) -> list[Fault]:
     return [] if axis is None else [Fault(True, f"the follow-up looks mirrored along its {'ijk'[axis]} axis")]
 
 
-def organ_faults(quality: Mapping[str, float | None], limits: RegistrationLimits) -> list[Fault]:
+def organ_faults(quality: Mapping[str, float | None], limits: RegistrationLimits, *, deformed: bool) -> list[Fault]:
     """What masks, fields of view and the map itself say."""
     found = []
     dice, ratio, overlap = (quality[name] for name in ("organ_dice_after", "organ_volume_ratio", "overlap_percent"))
-    if dice is not None and dice < limits.min_organ_dice:
-        fails = dice < limits.min_organ_dice - FAR_BELOW_DICE
-        found.append(Fault(fails, f"organ Dice is {dice:.3f}, expected at least {limits.min_organ_dice:g}"))
+    least = limits.min_organ_dice
+    if not deformed and limits.min_organ_dice_linear is not None:
+        least = limits.min_organ_dice_linear
+    if dice is not None and dice < least:
+        found.append(Fault(dice < least - FAR_BELOW_DICE, f"organ Dice is {dice:.3f}, expected at least {least:g}"))
     if ratio is not None and not 1 / LARGEST_VOLUME_RATIO <= ratio <= LARGEST_VOLUME_RATIO:
         found.append(Fault(False, f"the organ's size changed by a factor of {ratio:.2f}"))
     if overlap is not None and overlap < FULL_OVERLAP_PERCENT:
@@ -51,15 +55,27 @@ def organ_faults(quality: Mapping[str, float | None], limits: RegistrationLimits
     return found
 
 
-def content_faults(correlation: float, unlike: bool) -> list[Fault]:
-    """What the pictures of two volumes say; `unlike`: most blocks of the baseline fit better elsewhere.
+def content_kind(*, masked: bool, deformed: bool) -> str:
+    """Which limits hold: "masked" for an organ alone; the whole picture is all borders, which a deformation brings
+    together even between two patients, hence "linear" and "deformed" for scans without masks."""
+    if masked:
+        return "masked"
+    return "deformed" if deformed else "linear"
+
+
+def content_faults(
+    correlation: float, residual_voxels: float | None, kind: str, limits: RegistrationLimits
+) -> list[Fault]:
+    """What the pictures of two volumes say; `residual_voxels`: median shift at which blocks of the baseline fit better.
 
     Projections and single slices of one patient correlate no better than those of two, hence not for planar images.
     """
-    if correlation < LEAST_CORRELATION or (unlike and correlation < DOUBTFUL_CORRELATION):
+    asked = limits.min_local_correlation
+    unlike = residual_voxels is not None and residual_voxels > UNLIKE_VOXELS[kind]
+    if correlation < LEAST_CORRELATION or (unlike and correlation < (asked or STRANGERS_CORRELATION[kind])):
         return [
             Fault(True, f"the scans hardly resemble each other (local correlation {correlation:.2f}): same patient?")
         ]
-    if unlike or correlation < DOUBTFUL_CORRELATION:
+    if unlike or correlation < (asked or DOUBTFUL_CORRELATION):
         return [Fault(False, f"details of the two scans do not meet (local correlation {correlation:.2f})")]
     return []

@@ -185,18 +185,30 @@ class SegmentationSettings(Section):
 
 
 class RegistrationLimits(Section):
-    """An alignment outside these is flagged for review or failed."""
+    """An alignment outside these is flagged for review or failed.
+
+    `min_organ_dice_linear` holds for alignments that end before a deformation, null: `min_organ_dice`. Scans below
+    `min_local_correlation` whose details do not meet are taken for two patients'; null: see docs/registration.md.
+    """
 
     min_organ_dice: Annotated[float, Field(ge=0, le=1)] = 0.9
+    min_organ_dice_linear: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_local_correlation: Annotated[float, Field(ge=0, le=1)] | None = None
     max_folding_percent: Percent = 0.5
 
 
 class RegistrationSettings(Section):
-    """How follow-ups are aligned to the baseline, and on what grid (mm) that is computed."""
+    """How follow-ups are aligned to the baseline, and on what grid (mm) that is computed.
+
+    `max_stretch_percent` lets a rigid alignment follow scanners whose millimetres differ by up to so much; 0: not so.
+    `check_backwards` aligns the baseline to the follow-up too and measures how far both alignments disagree.
+    """
 
     method: Literal["deformable", "affine", "rigid", "none"] = "deformable"
     engine: Literal["ants", "simpleitk", "torch"] = "simpleitk"
     spacing_mm: Positive = 2.5
+    max_stretch_percent: Annotated[float, Field(ge=0, le=10)] = 0.0
+    check_backwards: bool = False
     limits: RegistrationLimits = RegistrationLimits()
 
 

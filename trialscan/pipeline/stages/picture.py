@@ -16,7 +16,7 @@ from trialscan.study import Patient
 
 VERSION = 2
 FEWEST_VISITS = 3
-RIGID_RUNGS = ("none", "start", "rigid")
+RIGID_RUNGS = ("none", "start", "rigid", "stretch")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def _half_way(
 ) -> tuple[SlicePosition, dict[str, Alignment | None]]:
     """The slice and the alignments in the space half-way between three or more rigidly aligned visits.
 
-    With fewer, or where any alignment bends or stretches, everything stays as it is. Failed visits count for nothing.
+    With fewer, or where any alignment bends or is freely affine, everything stays as it is. Failed visits count for
+    nothing.
     """
     used = {subject: each for subject, each in alignments.items() if each is not None and each.status != "fail"}
     baselines = [entry.subject for entry in shown if entry.is_baseline]
