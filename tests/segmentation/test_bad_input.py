@@ -98,8 +98,8 @@ def test_a_spacing_that_no_body_has_is_refused_before_memory_is_asked_for(bundle
         load_bundle(bundles["volume"], "cpu")(volume)
 
 
-def test_memory_beside_the_scan_grows_by_the_mask_and_the_models_grid_alone(bundles):
-    """The scan's copies as float32 alone would be four bytes a voxel, and a class's probabilities four more each."""
+def test_memory_beside_the_scan_grows_by_the_masks_and_the_models_grid_alone(bundles):
+    """Labels and percent are a byte a voxel each; a copy as float32 would be four, as would each class."""
     measured = {}
     for depth in (256, 768):
         done = subprocess.run(
@@ -111,7 +111,7 @@ def test_memory_beside_the_scan_grows_by_the_mask_and_the_models_grid_alone(bund
         used, voxels = map(int, done.stdout.split())
         measured[voxels] = used
     (small, least), (large, most) = sorted(measured.items())
-    assert (most - least) / (large - small) < 2.5
+    assert (most - least) / (large - small) < 3.5
 
 
 @pytest.mark.parametrize("fails", [1, 2, 3])

@@ -50,11 +50,16 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class _Native:
-    """Labels of the native voxels, each label's mean probability over its voxels, and lesions' percent a voxel."""
+    """Labels of the native voxels, each label's mean probability over its voxels, and lesions' percent a voxel.
+
+    sure, possible : voxels in which that reaches 90 %, and 10 %.
+    """
 
     labels: NDArray[np.uint8]
     probability: dict[int, float]
     percent: NDArray[np.uint8] | None
+    sure: int
+    possible: int
 
 
 def infer(volume: Volume, network: LoadedNetwork) -> LabelMap:
@@ -105,12 +110,11 @@ def _infer(volume: Volume, network: LoadedNetwork, place: Place) -> LabelMap:
     with watch.stage("to_native_grid"):
         shape = volume.shape if turn is None else turn.shape(volume.shape)
         native = _on_native_grid(probabilities, lesion, shape)
+    labels = _turned_back(native.labels, volume, turn)
     percent = None if native.percent is None else _turned_back(native.percent, volume, turn)
     if percent is not None:
-        evidence["lesion_voxels_low"] = float((percent.array >= _SURE_PERCENT).sum())
-        evidence["lesion_voxels_high"] = float((percent.array >= _POSSIBLE_PERCENT).sum())
+        evidence |= {"lesion_voxels_low": float(native.sure), "lesion_voxels_high": float(native.possible)}
     evidence["network_memory"] = place.name
-    labels = _turned_back(native.labels, volume, turn)
     return LabelMap(labels, native.probability, percent, evidence, watch.seconds)
 
 
@@ -195,6 +199,7 @@ def _on_native_grid(probabilities: Tensor, lesion: Tensor | None, shape: tuple[i
     labels = np.empty(shape, dtype=np.uint8)
     percent = None if lesion is None else np.empty(shape, dtype=np.uint8)
     count, total = np.zeros(classes), np.zeros(classes)
+    sure = possible = 0
     along_k = axis_weights(depth, shape[2]).to(probabilities.device)
     chunk = max(1, _CHUNK_VALUES // (classes * shape[0] * shape[1]))
     for first in range(0, shape[2], chunk):
@@ -204,9 +209,12 @@ def _on_native_grid(probabilities: Tensor, lesion: Tensor | None, shape: tuple[i
         labels[..., first:last] = label.to(torch.uint8).cpu().numpy()
         if lesion is not None and percent is not None:
             there = resample_image(lesion[None] @ along_k[first:last].T, (shape[0], shape[1], last - first))[0]
-            percent[..., first:last] = (100.0 * there).round().clamp(0, 100).to(torch.uint8).cpu().numpy()
+            part = (100.0 * there).round().clamp(0, 100).to(torch.uint8).cpu().numpy()
+            percent[..., first:last] = part
+            sure += int((part >= _SURE_PERCENT).sum())
+            possible += int((part >= _POSSIBLE_PERCENT).sum())
         flat = labels[..., first:last].ravel()
         count += np.bincount(flat, minlength=classes)
         total += np.bincount(flat, weights=best.cpu().numpy().ravel(), minlength=classes)
     mean = {label: float(total[label] / count[label]) for label in range(classes) if count[label]}
-    return _Native(labels, mean, percent)
+    return _Native(labels, mean, percent, sure, possible)
