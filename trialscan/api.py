@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -21,8 +22,6 @@ from trialscan.pipeline.validate import Validation, validate_trial
 from trialscan.registration import Alignment, map_table, read_points, write_alignment, write_composites
 from trialscan.registration import register as align
 from trialscan.segmentation import (
-    Criteria,
-    Evaluation,
     ModelFacts,
     Segmentation,
     find_models,
@@ -31,7 +30,8 @@ from trialscan.segmentation import (
     segment_scan,
     write_segmentation,
 )
-from trialscan.segmentation import evaluate as evaluate_masks
+from trialscan.segmentation.evaluation import Criteria, Evaluation
+from trialscan.segmentation.evaluation import evaluate as evaluate_masks
 from trialscan.statistics import ArmComparison
 from trialscan.study import find_protocol, load_protocol, resolve_model
 from trialscan.study.sections import RegistrationSettings
@@ -61,16 +61,8 @@ def run(
     ProtocolError, ManifestError, TrustError
         An input is invalid; every fault is listed. A scan that fails raises nothing: it is named in the summary.
     """
-    request = RunRequest(
-        Path(manifest),
-        protocol,
-        Path(out),
-        arms=Path(arms) if arms else None,
-        device=device,
-        jobs=jobs or _cores(),
-        trust_bundle=trust_bundle,
-    )
-    return run_trial(request)
+    request = _request(manifest, protocol, out, device, jobs, trust_bundle=trust_bundle)
+    return run_trial(replace(request, arms=Path(arms) if arms else None))
 
 
 def track(
@@ -83,16 +75,7 @@ def track(
     trust_bundle: bool = False,
 ) -> RunSummary:
     """Masks, alignment and lesion tables only, without comparison and reports; raises as `run` does."""
-    request = RunRequest(
-        Path(manifest),
-        protocol,
-        Path(out),
-        device=device,
-        jobs=jobs or _cores(),
-        reports=False,
-        trust_bundle=trust_bundle,
-    )
-    return run_trial(request)
+    return run_trial(replace(_request(manifest, protocol, out, device, jobs, trust_bundle=trust_bundle), reports=False))
 
 
 def repeatability(
@@ -109,10 +92,7 @@ def repeatability(
     Writes repeatability.csv, repeatability.yaml (for a protocol's section `lesions`), repeatability_pairs.csv and a
     figure to `out`. Raises as `run` does, and LesionError when fewer than two lesions were measured twice.
     """
-    request = RunRequest(
-        Path(manifest), protocol, Path(out), device=device, jobs=jobs or _cores(), trust_bundle=trust_bundle
-    )
-    return measure_repeatability(request)
+    return measure_repeatability(_request(manifest, protocol, out, device, jobs, trust_bundle=trust_bundle))
 
 
 def validate(manifest: str | Path, protocol: str | Path, *, arms: str | Path | None = None) -> Validation:
@@ -301,6 +281,14 @@ def evaluate(
     if out is not None:
         write_evaluation(found, Path(out))
     return found
+
+
+def _request(
+    manifest: str | Path, protocol: str | Path, out: str | Path, device: str, jobs: int | None, *, trust_bundle: bool
+) -> RunRequest:
+    return RunRequest(
+        Path(manifest), protocol, Path(out), device=device, jobs=jobs or _cores(), trust_bundle=trust_bundle
+    )
 
 
 def _cores() -> int:

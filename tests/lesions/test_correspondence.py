@@ -89,6 +89,7 @@ def test_gaps_and_crops_at_any_visit_end_no_lesion(settings, seed, told):
     scans = [scan(patient, visit, settings, field) for visit, field in enumerate(fields)]
     history = followed(scans, rng, 5.0, settings, told=told)
     assert all(share > 0.5 for share in resolved_shares(history, scans))
+    assert len(resolved_shares(history, scans)) >= 2
     assert score_links(history, scans).f1 >= 0.93
     unseen = [row for row in history.rows if row.change is Change.NOT_ASSESSED and row.label is None]
     assert len(unseen) >= 20

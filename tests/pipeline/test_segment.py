@@ -34,7 +34,7 @@ def percent() -> Volume:
 def test_probabilities_come_back_but_for_the_least(tmp_path, percent):
     names = write_segmentation(tmp_path, "P1/V1", segmentation(percent))
     assert "P1/V1/probability.nii.gz" in names
-    found = read_segmentation(tmp_path, "P1/V1").probability_percent
+    found = read_segmentation(tmp_path, "P1/V1", with_probability=True).probability_percent
     assert found is not None
     assert found.same_grid(percent)
     assert found.array.dtype == np.uint8
@@ -46,4 +46,4 @@ def test_a_readers_masks_leave_none_behind(tmp_path, percent):
     names = write_segmentation(tmp_path, "P1/V1", replace(segmentation(None), lesion_source="reader"))
     assert "P1/V1/probability.nii.gz" not in names
     assert not (tmp_path / "P1/V1/probability.nii.gz").exists()
-    assert read_segmentation(tmp_path, "P1/V1").probability_percent is None
+    assert read_segmentation(tmp_path, "P1/V1", with_probability=True).probability_percent is None

@@ -19,7 +19,7 @@ from trialscan.segmentation import engine, load_bundle, segment_scan
 from trialscan.segmentation.engine import Place
 
 MEASURE = """
-import resource, sys
+import re, sys
 from pathlib import Path
 import numpy as np, torch
 from trialscan.imaging import Units, Volume, affine_from
@@ -27,17 +27,18 @@ from trialscan.segmentation import engine, load_bundle, preparation
 
 engine._CHUNK_VALUES = preparation._SLAB_VALUES = 2_000_000
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def kilobytes(name):
+    return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 torch.set_num_threads(1)
 segmenter = load_bundle(Path(sys.argv[1]), "cpu")
 segmenter(Volume(np.zeros((64, 64, 64), np.int16), affine_from((4.0, 4.0, 4.0)), Units.HU))
 volume = Volume(np.zeros((256, 256, int(sys.argv[2])), np.int16), affine_from((0.4, 0.4, 0.4)), Units.HU)
 volume.array[:] = -500
-before = peak()
+Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here; that of getrusage begins at the parent's
+before = kilobytes("VmRSS")
 answer = segmenter(volume)
-print(peak() - before, answer.labels.array.size)
+print(1024 * (kilobytes("VmHWM") - before), answer.labels.array.size)
 """
 
 
@@ -98,6 +99,7 @@ def test_a_spacing_that_no_body_has_is_refused_before_memory_is_asked_for(bundle
         load_bundle(bundles["volume"], "cpu")(volume)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_beside_the_scan_grows_by_the_masks_and_the_models_grid_alone(bundles):
     """Labels and percent are a byte a voxel each; a copy as float32 would be four, as would each class."""
     measured = {}
@@ -111,7 +113,7 @@ def test_memory_beside_the_scan_grows_by_the_masks_and_the_models_grid_alone(bun
         used, voxels = map(int, done.stdout.split())
         measured[voxels] = used
     (small, least), (large, most) = sorted(measured.items())
-    assert (most - least) / (large - small) < 3.5
+    assert (most - least) / (large - small) < 2.5
 
 
 @pytest.mark.parametrize("fails", [1, 2, 3])

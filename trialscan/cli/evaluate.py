@@ -9,8 +9,8 @@ import pandas as pd
 
 from trialscan.cli.progress import Steps
 from trialscan.pipeline.evaluation import evaluation_facts, write_evaluation
-from trialscan.segmentation import Criteria, Evaluation
-from trialscan.segmentation import evaluate as compare
+from trialscan.segmentation.evaluation import Criteria, Evaluation
+from trialscan.segmentation.evaluation import evaluate as compare
 
 _PATH = click.Path(exists=True, path_type=Path)
 _SHOWN = (

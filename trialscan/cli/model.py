@@ -41,7 +41,8 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _plain(facts: ModelFacts) -> dict[str, Any]:
-    return asdict(facts) | {"labels": {str(label): name for label, name in facts.labels.items()}}
+    labels = {str(label): name for label, name in facts.labels.items()}
+    return asdict(facts) | {"labels": labels, "needs_trust": facts.needs_trust}
 
 
 def _lines(facts: ModelFacts) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from trialscan.cli import options
 from trialscan.cli.progress import Progress
 from trialscan.pipeline.repeatability import MeasuredRepeatability, measure_repeatability
 from trialscan.pipeline.run import RunRequest
@@ -23,9 +24,7 @@ from trialscan.pipeline.run import RunRequest
     show_default="all cores",
     help="Worker processes.",
 )
-@click.option(
-    "--trust-bundle", is_flag=True, help="Let the model that the protocol pins by bundle_sha256 run its code."
-)
+@options.trust_bundle
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def repeatability(
     manifest: Path, protocol: str, out: Path, device: str, jobs: int, trust_bundle: bool, as_json: bool

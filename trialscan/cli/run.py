@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from trialscan.cli import options
 from trialscan.cli.progress import Progress, print_preview, print_summary
 from trialscan.pipeline.run import RunRequest, preview_trial, run_trial
 
@@ -41,9 +42,7 @@ class Shard(click.ParamType[tuple[int, int]]):
 @click.option("--patient", help="Compute only this patient.")
 @click.option("--scheduler", help="Address of a Dask scheduler that shares these folders.")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed, and do nothing.")
-@click.option(
-    "--trust-bundle", is_flag=True, help="Let the model that the protocol pins by bundle_sha256 run its code."
-)
+@options.trust_bundle
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def run(
     manifest: Path,

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from trialscan import api
+from trialscan.cli import options
 from trialscan.segmentation import describe
 
 _FILE = click.Path(exists=True, path_type=Path)
@@ -19,9 +20,7 @@ _FILE = click.Path(exists=True, path_type=Path)
 @click.option("--organ-mask", type=_FILE, help="A reader's organ mask, used instead of the model's.")
 @click.option("--lesion-mask", type=_FILE, help="A reader's lesion mask, used instead of the model's.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--trust-bundle", is_flag=True, help="Let the model that the protocol pins by bundle_sha256 run its code."
-)
+@options.trust_bundle
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def segment(
     scan: Path,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from trialscan.cli import options
 from trialscan.cli.progress import Progress, print_summary
 from trialscan.pipeline.run import RunRequest, run_trial
 
@@ -21,9 +22,7 @@ from trialscan.pipeline.run import RunRequest, run_trial
     show_default="all cores",
     help="Worker processes.",
 )
-@click.option(
-    "--trust-bundle", is_flag=True, help="Let the model that the protocol pins by bundle_sha256 run its code."
-)
+@options.trust_bundle
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def track(manifest: Path, protocol: str, out: Path, device: str, jobs: int, trust_bundle: bool, as_json: bool) -> int:
     """Lesions and their courses only: masks, alignment and tables, without comparison and reports."""

@@ -1,6 +1,7 @@
 """Images on their own grids: one type, readers and writers, geometry."""
 
-from trialscan.imaging.intensity import clamp, has_nan
+from trialscan.imaging.boxes import Box, occupied_box
+from trialscan.imaging.intensity import clamp, fill_nonfinite, has_nan
 from trialscan.imaging.itk import from_sitk, to_sitk
 from trialscan.imaging.mask import read_mask
 from trialscan.imaging.read import read_volume
@@ -10,13 +11,16 @@ from trialscan.imaging.volume import Units, Volume, affine_from
 from trialscan.imaging.write import write_volume
 
 __all__ = [
+    "Box",
     "Reorientation",
     "Units",
     "Volume",
     "affine_from",
     "clamp",
+    "fill_nonfinite",
     "from_sitk",
     "has_nan",
+    "occupied_box",
     "read_mask",
     "read_volume",
     "reorient",

@@ -1,6 +1,9 @@
 """What is done to a volume's numbers, whatever the grid."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from trialscan.errors import ImagingError
 from trialscan.imaging.volume import Volume
@@ -28,3 +31,14 @@ def clamp(volume: Volume, lower: float, upper: float) -> Volume:
 def has_nan(volume: Volume) -> bool:
     """Whether any voxel is not a number."""
     return bool(np.isnan(volume.array).any()) if np.issubdtype(volume.array.dtype, np.floating) else False
+
+
+def fill_nonfinite(array: NDArray[Any]) -> NDArray[Any]:
+    """The array with its lowest number, 0 if it holds none, in place of NaN and infinities; itself without any."""
+    if array.dtype.kind != "f":
+        return array
+    finite = np.isfinite(array)
+    if finite.all():
+        return array
+    lowest = array[finite].min() if finite.any() else 0
+    return np.where(finite, array, array.dtype.type(lowest))

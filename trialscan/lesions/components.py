@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from trialscan.imaging import Volume
+from trialscan.imaging import Box, Volume, occupied_box
 from trialscan.study.sections import LesionSettings
-
-Box = tuple[slice, slice, slice]
 
 UNSURE_PERCENT = 25
 
@@ -83,14 +81,3 @@ def unsure_voxels(percent: NDArray[Any], outlined: NDArray[np.bool_], minimum: i
     unsure[spots[outlined[box]]] = False
     found: NDArray[np.int64] = np.argwhere(unsure[spots]) + [axis.start for axis in box]
     return found
-
-
-def occupied_box(mask: NDArray[np.bool_]) -> Box | None:
-    """The smallest box that holds every True voxel."""
-    ranges = []
-    for axis in range(3):
-        hits = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        if hits.size == 0:
-            return None
-        ranges.append(slice(int(hits[0]), int(hits[-1]) + 1))
-    return ranges[0], ranges[1], ranges[2]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialscan.errors import GeometryError, LesionError
-from trialscan.imaging import Units, Volume
-from trialscan.lesions.components import Box, Components, find_components, minimum_voxels, unsure_voxels
+from trialscan.imaging import Box, Units, Volume
+from trialscan.lesions.components import Components, find_components, minimum_voxels, unsure_voxels
 from trialscan.lesions.diameters import diameters
 from trialscan.lesions.findings import Burden, Findings, Lesion
 from trialscan.lesions.organ import Organ, outline_organ

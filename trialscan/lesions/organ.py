@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from trialscan.imaging import Volume
-from trialscan.lesions.components import Box, occupied_box
+from trialscan.imaging import Box, Volume, occupied_box
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from trialscan.errors import UsageError
 from trialscan.pipeline.tables import write_table
 from trialscan.reports.drawing import Picture
 from trialscan.reports.figure_evaluation import evaluation_picture
-from trialscan.segmentation import Evaluation
+from trialscan.segmentation.evaluation import Evaluation
 
 STEM, RELIABILITY = "evaluation", "reliability"
 

@@ -3,7 +3,6 @@
 from trialscan.segmentation.bundle import BundleSegmenter, load_bundle
 from trialscan.segmentation.contract import LabelMap, ModelIdentity, Segmenter
 from trialscan.segmentation.device import choose_device
-from trialscan.segmentation.evaluation import Criteria, Evaluation, evaluate
 from trialscan.segmentation.files import describe, write_segmentation
 from trialscan.segmentation.loading import load_model
 from trialscan.segmentation.metrics import compare_masks
@@ -13,8 +12,6 @@ from trialscan.segmentation.scan import Segmentation, segment_scan
 
 __all__ = [
     "BundleSegmenter",
-    "Criteria",
-    "Evaluation",
     "LabelMap",
     "ModelFacts",
     "ModelIdentity",
@@ -24,7 +21,6 @@ __all__ = [
     "choose_device",
     "compare_masks",
     "describe",
-    "evaluate",
     "find_models",
     "folder_sha256",
     "load_bundle",

@@ -10,7 +10,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from trialscan.errors import SegmentationError
-from trialscan.imaging import Volume, write_volume
+from trialscan.imaging import Volume, fill_nonfinite, write_volume
 from trialscan.segmentation.monai_metadata import MonaiFormat
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -23,7 +23,7 @@ def write_scan(volume: Volume, folder: Path) -> Path:
 
     Voxels that are no numbers take the lowest value of the scan, which networks can take.
     """
-    clean = volume.with_array(_finite(volume.array))
+    clean = volume.with_array(fill_nonfinite(volume.array))
     if not volume.is_planar:
         path = folder / "scan.nii"
         write_volume(path, clean)
@@ -82,14 +82,3 @@ def onto_grid(labels: NDArray[np.uint8], affine: object, volume: Volume, where: 
         on_axes, to_answer[:3, :3], to_answer[:3, 3], volume.shape, order=0, mode="constant", cval=0
     )
     return moved
-
-
-def _finite(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    if array.dtype.kind != "f":
-        return array
-    finite = np.isfinite(array)
-    if finite.all():
-        return array
-    lowest = array[finite].min() if finite.any() else array.dtype.type(0)
-    clean: NDArray[np.generic] = np.where(finite, array, lowest)
-    return clean

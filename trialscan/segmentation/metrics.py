@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialscan.errors import GeometryError
-from trialscan.imaging import Volume
+from trialscan.imaging import Box, Volume, occupied_box
 from trialscan.segmentation.surface import surface_distances
 
 SURFACE_TOLERANCE_MM = 2.0
 _HAUSDORFF_PERCENT = 95.0
 Mask = NDArray[np.bool_]
-Box = tuple[slice, slice, slice]
+NOTHING: Box = (slice(0, 1), slice(0, 1), slice(0, 1))
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def compare_masks(predicted: Volume, reference: Volume) -> dict[str, float | Non
     """
     grid = common_grid(predicted, reference)
     first, second = predicted.array > 0, reference.array > 0
-    box = _occupied_box(first | second)
+    box = occupied_box(first | second) or NOTHING
     return compare_crops(first[box], second[box], grid)
 
 
@@ -126,12 +126,3 @@ def _surface_measures(
     else:
         found = surface_distances(predicted, reference, grid.axes)
     return found.percentile(_HAUSDORFF_PERCENT), found.share_within(SURFACE_TOLERANCE_MM), found.mean
-
-
-def _occupied_box(mask: Mask) -> Box:
-    """The smallest box that holds every voxel of a mask; the first voxel where there is none."""
-    ranges = []
-    for axis in range(3):
-        hits = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        ranges.append(slice(int(hits[0]), int(hits[-1]) + 1) if hits.size else slice(0, 1))
-    return ranges[0], ranges[1], ranges[2]

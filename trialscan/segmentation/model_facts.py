@@ -21,7 +21,6 @@ class ModelFacts:
     dimensions : 3 for volumes, 2 for single images, None where the files do not say.
     spacing_mm : of the model's own grid along i, j, k; None where it is not told or has none.
     window : positions seen at once, as the model's files give it.
-    needs_trust : whether it runs code of its own.
     card : the first lines of its card.
     """
 
@@ -32,15 +31,19 @@ class ModelFacts:
     modality: str
     channels: tuple[str, ...]
     dimensions: int | None
-    spacing_mm: tuple[float, ...] | None
-    intensity_range: tuple[float, float] | None
     window: tuple[Any, ...]
     labels: dict[int, str]
-    weights_sha256: str | None
     bundle_sha256: str
-    outlier_score: bool
-    needs_trust: bool
     card: tuple[str, ...]
+    spacing_mm: tuple[float, ...] | None = None
+    intensity_range: tuple[float, float] | None = None
+    weights_sha256: str | None = None
+    outlier_score: bool = False
+
+    @property
+    def needs_trust(self) -> bool:
+        """Whether it runs code of its own."""
+        return self.kind is not ModelKind.TRIALSCAN
 
 
 def read_model_facts(path: Path) -> ModelFacts:
@@ -81,7 +84,6 @@ def _trialscan(path: Path) -> ModelFacts:
         weights_sha256=spec.weights_sha256,
         bundle_sha256=folder_sha256(path),
         outlier_score=spec.features_sha256 is not None,
-        needs_trust=False,
         card=_card(path),
     )
 
@@ -97,14 +99,9 @@ def _monai(path: Path) -> ModelFacts:
         modality=form.modality,
         channels=(form.image,),
         dimensions=len(form.shape) if len(form.shape) in {2, 3} else None,
-        spacing_mm=None,
-        intensity_range=None,
         window=form.shape,
         labels=form.labels,
-        weights_sha256=None,
         bundle_sha256=folder_sha256(path),
-        outlier_score=False,
-        needs_trust=True,
         card=_card(path),
     )
 
@@ -120,13 +117,9 @@ def _nnunet(path: Path) -> ModelFacts:
         channels=(facts.channel,),
         dimensions=len(facts.patch) or None,
         spacing_mm=tuple(reversed(facts.spacing_mm)) or None,
-        intensity_range=None,
         window=tuple(reversed(facts.patch)),
         labels=facts.labels,
-        weights_sha256=None,
         bundle_sha256=folder_sha256(path),
-        outlier_score=False,
-        needs_trust=True,
         card=_card(path),
     )
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trialscan.errors import SegmentationError, UsageError
-from trialscan.imaging import Reorientation, Units, Volume
+from trialscan.imaging import Reorientation, Units, Volume, fill_nonfinite
 from trialscan.segmentation.contract import LabelMap, ModelIdentity
 from trialscan.segmentation.device import choose_device
 from trialscan.segmentation.nnunet_metadata import read_nnunet
@@ -170,10 +170,7 @@ def _spacing(volume: Volume) -> list[float]:
 
 def _as_nnunet(volume: Volume, *, mirrored: bool) -> NDArray[np.float32]:
     """(1, k, j, i) as SimpleITK reads a file; i and j reversed (RAS) where the model's reader reorients."""
-    array = np.asarray(volume.array, dtype=np.float32)
-    finite = np.isfinite(array)
-    if not finite.all():
-        array = np.where(finite, array, array[finite].min() if finite.any() else np.float32(0))
+    array = fill_nonfinite(np.asarray(volume.array, dtype=np.float32))
     oriented = array[::-1, ::-1] if mirrored else array
     return np.ascontiguousarray(oriented.transpose(2, 1, 0))[None]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trialscan.errors import SegmentationError
-from trialscan.imaging import Units, Volume
+from trialscan.imaging import Units, Volume, fill_nonfinite
 from trialscan.segmentation.resampling import resample_image, target_shape
 from trialscan.segmentation.specification import ModelSpecification
 
@@ -62,9 +62,7 @@ def prepare_planar(volume: Volume, spec: ModelSpecification, device: torch.devic
     """A planar image, resized, its grey levels brought to -1 … 1, centred in a square: (1, 1, size, size) float32."""
     if spec.planar_size is None:
         raise SegmentationError("model", "a volume model", "a planar model for a single image")
-    array = _native_float32(volume.array)
-    finite = np.isfinite(array)
-    array = np.where(finite, array, array[finite].min() if finite.any() else 0.0)
+    array = fill_nonfinite(_native_float32(volume.array))
     if spec.intensity_range is not None and volume.units is Units.HU:
         array = array.clip(*spec.intensity_range)
     image = resample_image(torch.from_numpy(array), planar_shape(volume.shape, spec.planar_size))

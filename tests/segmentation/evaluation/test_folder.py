@@ -8,7 +8,7 @@ from PIL import Image
 
 from trialscan.errors import GeometryError, UsageError
 from trialscan.imaging import Units, Volume, affine_from, write_volume
-from trialscan.segmentation import Criteria, evaluate
+from trialscan.segmentation.evaluation import Criteria, evaluate
 
 SIZES = (2, 3, 4, 5, 6, 7)
 

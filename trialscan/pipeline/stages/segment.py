@@ -95,8 +95,8 @@ def write_segmentation(run: Path, folder: str, result: Segmentation) -> list[str
     return names
 
 
-def read_segmentation(run: Path, folder: str) -> Segmentation:
-    """What `write_segmentation` wrote."""
+def read_segmentation(run: Path, folder: str, *, with_probability: bool = False) -> Segmentation:
+    """What `write_segmentation` wrote; the probability, which few need, on demand."""
     facts = read_json(run / folder / "segmentation.json")
     organ, percent = run / folder / "organ.nii.gz", run / folder / PERCENT
     return Segmentation(
@@ -108,7 +108,7 @@ def read_segmentation(run: Path, folder: str) -> Segmentation:
         model=ModelIdentity(**facts["model"]) if facts["model"] else None,
         quality=facts["quality"],
         flags=tuple(facts["flags"]),
-        probability_percent=read_mask(percent) if percent.exists() else None,
+        probability_percent=read_mask(percent) if with_probability and percent.exists() else None,
     )
 
 

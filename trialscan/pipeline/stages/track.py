@@ -129,7 +129,7 @@ def _visit(
         return Visited(entry, None, None, failure, misaligned, flags)
     try:
         image = read_volume(entry.visit.scan.path, Units(arguments.units))
-        findings = find_lesions(read_segmentation(run, entry.folder), image, arguments.settings)
+        findings = find_lesions(read_segmentation(run, entry.folder, with_probability=True), image, arguments.settings)
     except ScanError as error:
         return Visited(entry, None, None, str(error), misaligned, flags)
     alignment = None if misaligned or entry.is_baseline else _alignment(run / entry.folder)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from trialscan.errors import GeometryError, UsageError
-from trialscan.imaging import Volume
+from trialscan.imaging import Box, Volume
 from trialscan.segmentation.evaluation.calibration import Reliability, reliability, widened
 from trialscan.segmentation.evaluation.lesionwise import Row, lesion_rows, match_lesions
-from trialscan.segmentation.metrics import Box, Grid, Mask, common_grid, compare_crops
+from trialscan.segmentation.metrics import Grid, Mask, common_grid, compare_crops
 
 ANY = "any"
 

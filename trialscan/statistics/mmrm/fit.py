@@ -87,52 +87,46 @@ def fit_mmrm(
         group=group,
         drop_aliased=drop_aliased,
     )
-    return fit_visit_design(
-        design,
-        patient=patient,
-        visit=visit,
-        covariance=covariance,
-        df=df,
-        reml=reml,
-        information=information,
-        parameters=parameters,
-        sandwich=sandwich,
-        alpha=alpha,
-    )
+    options = MmrmOptions(covariance, df, reml, information, parameters, sandwich, alpha)
+    return fit_visit_design(design, options, patient=patient, visit=visit)
 
 
-def fit_visit_design(
-    design: VisitDesign,
-    *,
-    patient: str,
-    visit: str,
-    covariance: str | Sequence[str] = "us",
-    df: str = "kenward-roger",
-    reml: bool = True,
-    information: Information = "observed",
-    parameters: Parameters = "natural",
-    sandwich: Sandwich | None = None,
-    alpha: float = 0.05,
-) -> MixedModelResult:
+@dataclass(frozen=True)
+class MmrmOptions:
+    """How a design is fitted and what is inferred, as `fit_mmrm` says; StatisticsError for what is not offered."""
+
+    covariance: str | Sequence[str] = "us"
+    df: str = "kenward-roger"
+    reml: bool = True
+    information: Information = "observed"
+    parameters: Parameters = "natural"
+    sandwich: Sandwich | None = None
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse what is not offered."""
+        refuse_options(
+            self.alpha,
+            df=(self.df, DF_METHODS),
+            information=(self.information, ("observed", "expected")),
+            parameters=(self.parameters, ("natural", "log-cholesky")),
+            sandwich=(self.sandwich, (None, *NAMES)),
+        )
+
+
+def fit_visit_design(design: VisitDesign, options: MmrmOptions, *, patient: str, visit: str) -> MixedModelResult:
     """`fit_mmrm` of a table that has been read already; `patient` and `visit` name its columns in the result."""
-    refuse_options(
-        alpha,
-        df=(df, DF_METHODS),
-        information=(information, ("observed", "expected")),
-        parameters=(parameters, ("natural", "log-cholesky")),
-        sandwich=(sandwich, (None, *NAMES)),
-    )
-    structures = _structures(covariance)
+    structures = _structures(options.covariance)
 
     def infer(found: _Found) -> Inference:
-        if sandwich is not None:
-            return sandwich_inference(found.likelihood, found.minimum, found.scale, sandwich)
-        adjust = partial(found.adjusted, linear=df == "kenward-roger-linear", parameters=parameters)
-        return choose_inference(df, found.working(information), adjust, parameters)
+        if options.sandwich is not None:
+            return sandwich_inference(found.likelihood, found.minimum, found.scale, options.sandwich)
+        adjust = partial(found.adjusted, linear=options.df == "kenward-roger-linear", parameters=options.parameters)
+        return choose_inference(options.df, found.working(options.information), adjust, options.parameters)
 
     with threadpool_limits(limits=1, user_api="blas"):
-        found, inference = _first_that_fits(structures, design, infer, reml=reml)
-    return found.result(design, inference, patient=patient, visit=visit, alpha=alpha)
+        found, inference = _first_that_fits(structures, design, infer, reml=options.reml)
+    return found.result(design, inference, patient=patient, visit=visit, alpha=options.alpha)
 
 
 def _structures(covariance: str | Sequence[str]) -> tuple[str, ...]:

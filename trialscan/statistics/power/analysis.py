@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from trialscan.statistics.design import Design, build_design
 from trialscan.statistics.mmrm.design import VisitDesign, build_visit_design
-from trialscan.statistics.mmrm.fit import fit_visit_design
+from trialscan.statistics.mmrm.fit import MmrmOptions, fit_visit_design
 from trialscan.statistics.power.design import PowerDesign
 from trialscan.statistics.random_slope import fit_slope_design
 from trialscan.statistics.results import MixedModelResult
@@ -58,14 +58,8 @@ class TrialAnalysis:
         drawn = self.template.refilled(X, values, frame)
         if isinstance(drawn, Design):
             return fit_slope_design(drawn, patient=PATIENT, time=DAY, df=analysis.df, alpha=analysis.alpha)
-        return fit_visit_design(
-            drawn,
-            patient=PATIENT,
-            visit=VISIT,
-            covariance=analysis.covariance,
-            df=analysis.df,
-            alpha=analysis.alpha,
-        )
+        options = MmrmOptions(covariance=analysis.covariance, df=analysis.df, alpha=analysis.alpha)
+        return fit_visit_design(drawn, options, patient=PATIENT, visit=VISIT)
 
     def table(self, outcomes: Array) -> pd.DataFrame:
         """Outcomes (n, m) as the long table that `fit_mmrm` and `fit_random_slope` take, with `formula`."""
