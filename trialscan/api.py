@@ -34,7 +34,7 @@ from trialscan.segmentation.evaluation import Criteria, Evaluation
 from trialscan.segmentation.evaluation import evaluate as evaluate_masks
 from trialscan.statistics import ArmComparison
 from trialscan.study import find_protocol, load_protocol, resolve_model
-from trialscan.study.sections import RegistrationSettings
+from trialscan.study.registration_options import RegistrationOptions, registration_settings
 from trialscan.study.shipped import shipped_folder
 
 
@@ -160,17 +160,18 @@ def register(
     moving_mask: str | Path | None = None,
     fixed_lesions: str | Path | None = None,
     moving_lesions: str | Path | None = None,
-    method: str = "deformable",
-    engine: str = "simpleitk",
-    spacing_mm: float = 2.5,
-    units: str = "HU",
+    protocol: str | Path | None = None,
+    units: str | None = None,
     points: str | Path | None = None,
     composite: bool = False,
     device: str = "auto",
+    **settings: Unpack[RegistrationOptions],
 ) -> Alignment:
     """Align the follow-up `moving` to the baseline `fixed` and write transforms and quality to `out`.
 
-    Masks are of the organ; lesions are masks of what is to exert no force. `points` is a CSV of baseline positions
+    Masks are of the organ; lesions are masks of what is to exert no force. `protocol` gives the section `registration`
+    and the units of the scans; `settings` (the fields of that section) and `units` go before it, and without either a
+    field has its default and voxels are HU. `points` is a CSV of baseline positions
     (x, y, z in mm, LPS); their positions in the follow-up are written to `points_followup.csv`.
     `composite` adds each direction as one ITK file. `device` is the torch engine's: auto, cpu, cuda or cuda:N. A poor
     alignment raises nothing: its status says fail.
@@ -179,9 +180,16 @@ def register(
     ------
     ImagingError, GeometryError, RegistrationError
         A scan, mask or table of points cannot be read, or a mask lies on another grid than its scan.
+    ProtocolError
+        The protocol cannot be read or is at fault.
+    UsageError
+        One of `settings` is out of range.
     """
     table = None if points is None else read_points(Path(points))
-    baseline, followup = (read_volume(Path(path), Units(units)) for path in (fixed, moving))
+    plan = None if protocol is None else load_protocol(protocol)
+    wanted = registration_settings(None if plan is None else plan.registration, settings)
+    kind = Units(units or (plan.segmentation.units if plan else Units.HU))
+    baseline, followup = (read_volume(Path(path), kind) for path in (fixed, moving))
     alignment = align(
         baseline,
         followup,
@@ -189,7 +197,7 @@ def register(
         moving_mask=_mask(moving_mask, followup),
         fixed_lesions=_mask(fixed_lesions, baseline),
         moving_lesions=_mask(moving_lesions, followup),
-        settings=RegistrationSettings.model_validate({"method": method, "engine": engine, "spacing_mm": spacing_mm}),
+        settings=wanted,
         device=device,
     )
     write_alignment(alignment, Path(out))

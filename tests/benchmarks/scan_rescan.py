@@ -1,6 +1,6 @@
 """Measurement error of lesion volumes on chest CT by simulation: phantoms scanned twice, outlined by the network.
 
-    python tests/benchmarks/scan_rescan.py --out DIR [--patients 45] [--first 0]
+    python tests/benchmarks/scan_rescan.py --out DIR [--patients 45] [--first 0] [--pairs rescan scanner growth]
 
 Each simulated patient (one lung, up to 24 lesions that do not touch) is scanned four times in another pose and breath:
 twice alike (`rescan`), once on another scanner with another kernel and noise (`scanner`), and once alike with every
@@ -11,7 +11,7 @@ that is one and whole in both scans. The CT table of `trialscan/study/repeatabil
 
 import argparse
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ PIXEL_MM = 1.75
 LESIONS, RADIUS_MM, GAP_MM = 24, (3.5, 15.0), 8.0
 GROWTH = 1.3
 SEED = 20261126
+PAIRS = {"rescan": 1, "scanner": 2, "growth": 3}
 COLUMNS = ("patient", "pair", "slice_mm", "lesion_id", "class_name", "before_ml", "after_ml", "change")
 
 
@@ -113,12 +114,13 @@ def scan(subject: Subject, number: int, visit: int, protocol: Protocol, segmente
     return VisitFindings(f"V{visit}", visit, findings, alignment, is_baseline=visit == 0)  # type: ignore[arg-type]
 
 
-def pairs(number: int, protocol: Protocol, segmenter: Segmenter) -> Iterator[tuple[object, ...]]:
-    """The rows of one patient: baseline against each of the other scans."""
+def pairs(number: int, kinds: Sequence[str], protocol: Protocol, segmenter: Segmenter) -> Iterator[tuple[object, ...]]:
+    """The rows of one patient: baseline against each of the other scans asked for."""
     subject = draw_subject(number)
-    visits = [scan(subject, number, visit, protocol, segmenter) for visit in range(4)]
-    for visit, kind in ((1, "rescan"), (2, "scanner"), (3, "growth")):
-        history = track_patient([visits[0], visits[visit]], protocol.lesions)
+    baseline = scan(subject, number, 0, protocol, segmenter)
+    for kind in kinds:
+        followup = scan(subject, number, PAIRS[kind], protocol, segmenter)
+        history = track_patient([baseline, followup], protocol.lesions)
         before = {row.lesion_id: row for row in history.rows if row.visit == "V0"}
         for row in history.rows:
             single = row.visit != "V0" and row.predecessors == (row.lesion_id,) and row.label is not None
@@ -136,6 +138,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--patients", type=int, default=45)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--pairs", nargs="+", choices=list(PAIRS), default=list(PAIRS))
     asked = parser.parse_args()
     protocol, source = load_protocol(PROTOCOL), find_protocol(PROTOCOL)
     bundle = resolve_model(protocol, source)
@@ -148,7 +151,7 @@ def main() -> None:
         if file.tell() == 0:
             writer.writerow(COLUMNS)
         for number in range(asked.first, asked.first + asked.patients):
-            writer.writerows(pairs(number, protocol, segmenter))
+            writer.writerows(pairs(number, asked.pairs, protocol, segmenter))
             file.flush()
 
 

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+import trialscan
 from trialscan.cli.register import register
+from trialscan.errors import UsageError
 from trialscan.imaging import write_volume
 
 
@@ -48,3 +50,38 @@ def test_a_failed_alignment_exits_with_4_and_says_why(files, rigid_pair):
     result = call(files)
     assert result.return_value == 4
     assert "the organ mask of the follow-up is empty" in result.stderr
+
+
+def facts_of(files, *extra: str):
+    return json.loads(call(files, "--json", *extra).stdout)
+
+
+def test_a_protocol_gives_method_limits_and_units_and_options_go_before_it(files, tmp_path):
+    protocol = tmp_path / "p.yaml"
+    protocol.write_text(
+        "study: {id: p, title: t, modality: CT}\n"
+        "segmentation: {model: null, organ_name: bean, reader_lesion_labels: {1: lesion}}\n"
+        "registration: {method: rigid, spacing_mm: 9, limits: {min_organ_dice: 0.999}}\n"
+        "endpoints: {primary: {measure: burden_ml}}\n"
+    )
+    plain = facts_of(files, "--method", "rigid")
+    planned = facts_of(files, "--protocol", str(protocol))
+    assert (plain["status"], planned["status"]) == ("pass", "review")
+    assert planned["rung"] == "rigid"
+    assert "organ Dice" in " ".join(planned["notes"])
+    assert facts_of(files, "--protocol", str(protocol), "--method", "none")["rung"] == "none"
+
+
+def test_the_further_fields_have_flags(files):
+    found = facts_of(files, "--method", "rigid", "--check-backwards", "--max-stretch", "3")
+    assert found["quality"]["forward_backward_mm_p95"] < 2.0
+    assert any(rung["name"] == "stretch" for rung in json.loads((files / "out/to_baseline.json").read_text())["rungs"])
+    assert facts_of(files, "--method", "rigid")["quality"]["forward_backward_mm_p95"] is None
+
+
+def test_python_takes_the_same_fields_and_refuses_others(files):
+    paths = [files / name for name in ("fixed.nii.gz", "moving.nii.gz", "out")]
+    with pytest.raises(UsageError, match="spacing_mm: -1"):
+        trialscan.register(*paths, spacing_mm=-1.0)
+    with pytest.raises(UsageError, match="smoothness"):
+        trialscan.register(*paths, smoothness=2)
