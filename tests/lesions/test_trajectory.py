@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trialscan.lesions import BURDEN, VisitFindings, comparison_flags, track_patient
+from trialscan.lesions import BURDEN, VisitFindings, burden_limits, comparison_flags, track_patient
 from trialscan.study.sections import LesionSettings
 
 HERE = (30.0, 30.0, 30.0)
@@ -135,6 +135,36 @@ def test_each_change_has_the_range_of_its_measurement_error(scene, settings):
     assert limits[0] == limits[3] == (None, None)
     assert limits[1] == pytest.approx((100 * np.expm1(-within), 100 * np.expm1(within)), rel=1e-3)
     assert limits[2] == pytest.approx((100 * np.expm1(-across), 100 * np.expm1(across)), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "flag"),
+    [
+        ({"scanner": "B soft"}, "scanner_changed"),
+        ({"scanner": "A sharp"}, "scanner_changed"),  # the same scanner, another kernel
+        ({"scanner": ""}, None),  # unknown: taken for the same
+        ({}, None),
+    ],
+)
+def test_another_scanner_or_kernel_widens_the_bands_and_is_flagged(scene, changed, flag):
+    canvas = scene()
+    scans = [canvas.visit(f"V{n}", 30 * n, (HERE, 6), (THERE, 5), settings=PRECISE, scanner="A soft") for n in range(3)]
+    scans[1] = replace(scans[1], **changed)
+    history = track_patient(scans, PRECISE)
+    widths = {}
+    for row in (*history.trajectory, *history.courses):
+        widths.setdefault(row.course, []).append(np.log(row.size_upper / row.size_lower))
+    factor = 1.0 if flag is None else 3.0  # 0.3 across scanners, 0.1 within one
+    assert len(widths) == 3
+    for before, there, after in widths.values():
+        assert there == pytest.approx(factor * before, rel=1e-6)
+        assert after == pytest.approx(before, rel=1e-6)
+    limits = [burden_limits(scan, PRECISE, scans[0]) for scan in scans]
+    bands = [np.log(one["burden_upper_ml"] / one["burden_lower_ml"]) for one in limits]
+    assert bands == pytest.approx(widths[BURDEN])
+    flags = comparison_flags(scans, history, PRECISE)
+    assert flags["V0"] == ()
+    assert all(flags[visit] == (() if flag is None else (flag,)) for visit in ("V1", "V2"))
 
 
 def test_lesions_that_all_moved_show_a_drift_and_a_lone_one_does_not(scene, known_alignment):

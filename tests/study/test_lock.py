@@ -33,7 +33,8 @@ def test_a_shipped_protocol_survives_the_round_trip(name: str, tmp_path: Path):
 
 def test_every_field_is_written_in_the_order_of_the_types(tmp_path: Path, minimal: str):
     path = tmp_path / "protocol.yaml"
-    path.write_text(minimal.replace("modality: CT", "modality: US"), encoding="utf-8")
+    text = minimal.replace("modality: CT", "modality: US") + "lesions: {repeatability_percent: 30.0}\n"
+    path.write_text(text, encoding="utf-8")
     assert (
         dump_protocol(load_protocol(path))
         == """\
@@ -72,7 +73,7 @@ segmentation:
 registration:
   method: deformable
   engine: simpleitk
-  spacing_mm: 2.5
+  spacing_mm: 2.0
   max_stretch_percent: 0.0
   check_backwards: false
   limits:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trialscan.lesions.error import TWO_SIDED_95, Measured, difference_sd, interval, total_sd
+from trialscan.lesions.error import TWO_SIDED_95, Measured, difference_sd, interval, scan_difference, total_sd
 from trialscan.lesions.history import TrajectoryRow, VisitFindings
+from trialscan.lesions.placement import scan_facts
 from trialscan.study.sections import LesionSettings
 
 CourseMeasure = Literal["volume_ml", "organ_percent"]
@@ -96,7 +97,7 @@ def _row(
     known = point.size is not None and state.start is not None
     start = state.start.size if known and state.start else None
     nadir = state.nadir.size if known and state.nadir else None
-    lower, upper = _limits(point, measure, settings)
+    lower, upper = _limits(state.start, point, measure, settings)
     error_lower, error_upper = _error_percent(state.start, point, measure, settings)
     return TrajectoryRow(
         course=name,
@@ -137,7 +138,16 @@ def _error_percent(
     return 100.0 * math.expm1(-TWO_SIDED_95 * sd), 100.0 * math.expm1(TWO_SIDED_95 * sd)
 
 
-def _limits(point: Point, measure: CourseMeasure, settings: LesionSettings) -> tuple[float | None, float | None]:
+def _limits(
+    start: Point | None, point: Point, measure: CourseMeasure, settings: LesionSettings
+) -> tuple[float | None, float | None]:
+    """The 95 % limits of a size; where the scan is unlike that of the start, with the error across scanners."""
     if not point.size or not point.lesions:
         return None, None
-    return interval(point.size, total_sd(point.lesions, measure, settings))
+    facts = [
+        scan_facts(there.visit.findings, there.visit.scanner)
+        for there in (start, point)
+        if there and there.visit.findings
+    ]
+    unlike = scan_difference(facts[:1], facts[1:])
+    return interval(point.size, total_sd(point.lesions, measure, settings, across=bool(unlike)))

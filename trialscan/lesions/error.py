@@ -11,7 +11,7 @@ from typing import Literal
 from scipy.special import ndtr
 
 from trialscan.lesions.findings import Lesion
-from trialscan.study.repeatability import ACROSS_FACTOR, find_band
+from trialscan.study.repeatability import ACROSS_FACTOR, RepeatabilityBand, find_band, find_share_band
 from trialscan.study.sections import LesionSettings
 
 Measure = Literal["volume_ml", "area_mm2", "organ_percent"]
@@ -62,15 +62,24 @@ def scan_difference(before: Sequence[ScanFacts], after: Sequence[ScanFacts]) -> 
 def lesion_sd(measured: Measured, settings: LesionSettings, *, across: bool) -> float:
     """SD of one lesion's measured size; `across` when it is compared with a scan of another scanner.
 
-    From the protocol's table where the lesion has millilitres; else from `repeatability_percent` r, as
-    ln(1 + r/100) / (1.96 √2), twice that for a lesion under three times the minimum size.
+    From the protocol's table, by millilitres or, for a lesion without, by its share of the organ. Where no row is for
+    such a lesion, from `repeatability_percent` r, as ln(1 + r/100) / (1.96 √2), twice that for a lesion under three
+    times the minimum size.
     """
-    lesion = measured.lesion
-    if settings.repeatability and lesion.volume_ml is not None and measured.scan.slice_mm is not None:
-        band = find_band(settings.repeatability, lesion.volume_ml, measured.scan.slice_mm)
+    lesion, band = measured.lesion, _band(measured, settings)
+    if band is not None:
         return band.sd(across=across)
     sd = math.log1p(settings.repeatability_percent / 100.0) / (TWO_SIDED_95 * math.sqrt(2.0))
     return sd * (SMALL_FACTOR if _is_small(lesion, settings) else 1.0) * (ACROSS_FACTOR if across else 1.0)
+
+
+def _band(measured: Measured, settings: LesionSettings) -> RepeatabilityBand | None:
+    lesion, slice_mm = measured.lesion, measured.scan.slice_mm
+    if lesion.volume_ml is not None and slice_mm is not None:
+        return find_band(settings.repeatability, lesion.volume_ml, slice_mm)
+    if lesion.volume_ml is None and lesion.organ_percent is not None:
+        return find_share_band(settings.repeatability, lesion.organ_percent)
+    return None
 
 
 def total_sd(lesions: Sequence[Measured], measure: Measure, settings: LesionSettings, *, across: bool = False) -> float:

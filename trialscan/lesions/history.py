@@ -105,7 +105,8 @@ class TrajectoryRow:
     course : "burden", or the name of a family or lesion.
     measure : "volume_ml" when every scan of the patient has millilitres, "organ_percent" otherwise.
     size : None when the visit has no findings, the lesion was not assessed, or the measure is unknown.
-    size_lower, size_upper : 95 % limits of the true size; None where the size is 0 or None.
+    size_lower, size_upper : 95 % limits of the true size, wider on another scanner than the start's; None where the
+        size is 0 or None.
     class_ml : volume of each class; empty where unknown.
     lesion_count : lesions that the size is the sum of.
     nadir : the least size from the start up to this visit; change_from_nadir_percent compares with it.

@@ -5,7 +5,7 @@
 from dataclasses import asdict, fields
 from typing import Any
 
-from trialscan.lesions.error import Measured, interval, total_sd
+from trialscan.lesions.error import Measured, interval, scan_difference, total_sd
 from trialscan.lesions.findings import Findings
 from trialscan.lesions.history import History, LesionRow, TrajectoryRow, VisitFindings
 from trialscan.lesions.placement import scan_facts
@@ -64,21 +64,25 @@ def _course_cells(patient_id: str, row: TrajectoryRow) -> dict[str, Any]:
     return {"patient_id": patient_id, **cells, **{f"{name}_ml": value for name, value in row.class_ml.items()}}
 
 
-def burden_limits(visit: VisitFindings, settings: LesionSettings) -> dict[str, float]:
+def burden_limits(
+    visit: VisitFindings, settings: LesionSettings, start: VisitFindings | None = None
+) -> dict[str, float]:
     """The 95 % limits of a scan's burden, from the errors of its lesions, by column of `tables/scans.csv`.
 
-    A percentage has the relative error of the lesions; that of the organ is not in it. Empty without lesions.
+    They hold the error across scanners where the scan is unlike that of `start`, the visit that changes count from. A
+    percentage has the relative error of the lesions; that of the organ is not in it. Empty without lesions.
     """
     if visit.findings is None or not visit.findings.lesions:
         return {}
     facts, burden = scan_facts(visit.findings, visit.scanner), visit.findings.burden
     lesions = [Measured(lesion, facts) for lesion in visit.findings.lesions]
+    unlike = bool(start and start.findings and scan_difference([scan_facts(start.findings, start.scanner)], [facts]))
     limits: dict[str, float] = {}
     for unit, measure, total in (
         ("ml", "volume_ml", burden.burden_ml),
         ("percent", "organ_percent", burden.burden_percent),
     ):
         if total is not None:
-            lower, upper = interval(total, total_sd(lesions, measure, settings))  # type: ignore[arg-type]
+            lower, upper = interval(total, total_sd(lesions, measure, settings, across=unlike))  # type: ignore[arg-type]
             limits |= {f"burden_lower_{unit}": lower, f"burden_upper_{unit}": upper}
     return limits

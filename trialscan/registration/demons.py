@@ -8,9 +8,9 @@ from trialscan.registration.candidate import Candidate, settle
 from trialscan.registration.linear import pyramid
 from trialscan.registration.scene import Scene
 
-_ITERATIONS = {4: 120, 2: 60, 1: 20}
+_ITERATIONS = {4: 120, 2: 60, 1: 15}
 _LONGEST_STEP_VOXELS = 0.5
-_FIELD_SIGMA_VOXELS = 1.5
+_FIELD_SIGMA_VOXELS = 1.8
 
 
 def register_demons(scene: Scene, start: Candidate) -> Candidate:

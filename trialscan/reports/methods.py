@@ -81,14 +81,20 @@ def change_rule(rules: LesionSettings) -> str:
         return (
             "A lesion is called growing or shrinking when its size changes by more than "
             f"+{rules.repeatability_percent:g} % as a ratio either way, or twice that on the log scale for a lesion "
-            "near the minimum size."
+            "near the minimum size. This limit is an assumption of the protocol."
         )
     limits = sorted(band.upper_percent for band in rules.repeatability)
     return (
         "A lesion is called growing or shrinking only when its size changes by more than repeated measurement does in "
         f"95 % of cases: a ratio either way of +{limits[0]:.0f} % for the best measured lesions to "
-        f"+{limits[-1]:.0f} % for the worst, by size and slice thickness."
+        f"+{limits[-1]:.0f} % for the worst, by size and slice thickness.{_sources(rules)}"
     )
+
+
+def _sources(rules: LesionSettings) -> str:
+    """Where the table of measurement error says its figures come from; nothing where it does not say."""
+    told = list(dict.fromkeys(band.source for band in rules.repeatability if band.source))
+    return f" Source of these limits: {'; '.join(told)}." if told else ""
 
 
 def _alignment(folder: RunFolder) -> str:

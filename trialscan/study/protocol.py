@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import model_validator
 
 from trialscan.study.conflicts import Conflict, measure_conflicts
-from trialscan.study.repeatability import SHIPPED, SHIPPED_COMMON
+from trialscan.study.repeatability_tables import SHIPPED, SHIPPED_COMMON
 from trialscan.study.section import Section
 from trialscan.study.sections import (
     AnalysisSettings,

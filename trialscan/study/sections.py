@@ -206,7 +206,7 @@ class RegistrationSettings(Section):
 
     method: Literal["deformable", "affine", "rigid", "none"] = "deformable"
     engine: Literal["ants", "simpleitk", "torch"] = "simpleitk"
-    spacing_mm: Positive = 2.5
+    spacing_mm: Positive = 2.0
     max_stretch_percent: Annotated[float, Field(ge=0, le=10)] = 0.0
     check_backwards: bool = False
     limits: RegistrationLimits = RegistrationLimits()
@@ -216,9 +216,9 @@ class LesionSettings(Section):
     """What counts as a lesion, which lesions are the same over time, and what counts as change.
 
     `repeatability` is the measurement error by size and slice thickness, `repeatability_common` the share of its
-    variance that all lesions of a scan have in common. Where there is no table, and for images without millilitres,
-    `repeatability_percent` is the change that 95 % of repeated measurements stay within, twice that on the log scale
-    for lesions under three times the minimum.
+    variance that all lesions of a scan have in common. Where there is no table, or no row of it for images without
+    millilitres, `repeatability_percent` is the change that 95 % of repeated measurements stay within, twice that on the
+    log scale for lesions under three times the minimum.
     """
 
     minimum_ml: Annotated[float, Field(ge=0)] = 0.1

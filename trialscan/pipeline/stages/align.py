@@ -10,7 +10,7 @@ from trialscan.pipeline.tasks import Task
 from trialscan.registration import register, write_alignment
 from trialscan.study import RegistrationSettings, Scan
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)

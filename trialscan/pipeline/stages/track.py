@@ -32,7 +32,7 @@ from trialscan.study import LesionSettings, Patient
 from trialscan.study.columns import SCANNER
 from trialscan.study.sections import SegmentationLimits
 
-VERSION = 3
+VERSION = 4
 HEADER_SCANNER = ("manufacturer", "model", "convolution_kernel")
 
 
@@ -92,12 +92,13 @@ def track(run: Path, arguments: TrackArguments, failures: Mapping[str, str]) -> 
     history = track_patient([*findings, *_absent(arguments)], arguments.settings)
     doubts = comparison_flags(findings, history, arguments.settings)
     jumps = jump_flags(findings, arguments.limits)
+    start = next((found for found in findings if found.is_baseline), None)
     written: list[str] = []
     scans: list[dict[str, Any]] = []
     for visited, found in zip(visits, findings, strict=True):
         trust = quality(run, visited, (*jumps.get(found.visit, ()), *doubts.get(found.visit, ())))
         written += _write_visit(run, visited, trust)
-        limits = burden_limits(found, arguments.settings)
+        limits = burden_limits(found, arguments.settings, start)
         scans.append(scan_row(run, visited, trust, arguments.class_names) | limits)
     scans += [missing_row(arguments.patient_id, visit) for visit, _ in arguments.missing]
     body = {
