@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from trialscan.imaging import Units
 from trialscan.lesions import find_lesions
+from trialscan.lesions.organ import least_distance
 from trialscan.study.sections import LesionSettings
 
 ANY = LesionSettings(minimum_ml=0.01)
@@ -105,3 +107,14 @@ def test_percentiles_are_of_finite_voxels_and_mass_needs_hounsfield_units(scene,
     image.array[lesions.array > 0] = np.nan
     (blank,) = find_lesions(make_segmentation(lesions, None), replace(image, units=Units.HU), ANY).lesions
     assert blank.intensity_p50 is blank.mass_g is blank.mean_intensity is None
+
+
+@pytest.mark.parametrize("number", [1, 63, 64, 65, 3000])
+@pytest.mark.parametrize("away", [0.0, 3.0, 80.0])
+def test_theleast_distance_is_that_of_all_points(number, away):
+    """To the last bit, for lesions of one voxel and of many, in the middle of a shell and far from it."""
+    rng = np.random.default_rng(number)
+    shell = rng.normal(size=(4000, 3))
+    tree = KDTree(50 * shell / np.linalg.norm(shell, axis=1, keepdims=True))
+    points = rng.uniform(-8, 8, (number, 3)) + np.array([away, 0, 0])
+    assert least_distance(tree, points) == tree.query(points)[0].min()

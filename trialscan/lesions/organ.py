@@ -18,6 +18,7 @@ LEAST_SHARE = 0.5
 OUTLIERS_PERCENT = 5
 SAMPLE = 20_000
 SPARSE = 64
+ROUNDING_MM = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,7 @@ class Organ:
             return 0.0
         rim = inside & ~ndimage.binary_erosion(inside)
         points = self.grid.to_world(np.argwhere(rim).astype(np.float64) + [axis.start for axis in box])
-        bound = float(np.min(self.tree.query(points[::SPARSE])[0]))
-        distances, _ = self.tree.query(points, distance_upper_bound=np.nextafter(bound, np.inf))
-        return float(np.min(distances))
+        return least_distance(self.tree, points)
 
     def side(self, inside: Mask, box: Box) -> str:
         """ "left" or "right" of the patient where the organ is a pair and most of the lesion lies in one of it."""
@@ -78,6 +77,21 @@ def outline_organ(organ: Volume | None, lesions: NDArray[Any]) -> Organ | None:
     points = organ.to_world(np.argwhere(border).astype(np.float64) + [axis.start for axis in box])
     tree = KDTree(points) if len(points) and organ.spacing_known else None
     return Organ(organ, box, border, tree, _halves(organ, box, solid))
+
+
+def least_distance(tree: KDTree, points: Floats) -> float:
+    """The least distance of any of the (n, 3) points to the tree.
+
+    A few points are looked up first. No other can be nearer than the distance of one of these less that between both
+    (triangle inequality), so that most need not be looked up.
+    """
+    few = points[::SPARSE]
+    known, _ = tree.query(few)
+    bound = float(np.min(known))
+    gaps, nearest = KDTree(few).query(points)
+    possible = points[known[nearest] - gaps <= bound + ROUNDING_MM]
+    distances, _ = tree.query(possible, distance_upper_bound=np.nextafter(bound, np.inf))
+    return float(np.min(distances))
 
 
 def _widened(box: Box, shape: tuple[int, int, int]) -> Box:
