@@ -4,9 +4,9 @@
 
 Each simulated patient has one to six lesions and stands twice before a detector, in another breath and posture;
 framing, exposure, processing and markers differ as they do from day to day, so that one scanner and two are not told
-apart. The shipped network outlines lungs and opacities; these are found, measured, aligned and linked as in a run. `pairs.csv`
-holds a row for each opacity that is one and whole in both pictures, in percent of the lung fields; `--table` prints the
-SD of each class of size.
+apart. The shipped network outlines lungs and opacities; these are found, measured, aligned and linked as in a run.
+`pairs.csv` holds a row for each opacity that is one and whole in both pictures, in percent of the lung fields; the SD
+of each class of size is printed at the end.
 """
 
 import argparse

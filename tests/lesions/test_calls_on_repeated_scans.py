@@ -4,6 +4,7 @@
 scanner (`scanner`), and with every lesion 30 % larger (`growth`); tests/benchmarks/scan_rescan.py makes it anew.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from trialscan.lesions.error import Measured, ScanFacts
 from trialscan.study import load_protocol
 
 PAIRS = Path(__file__).with_name("scan_rescan_pairs.csv")
+RADIOGRAPHS = Path(__file__).with_name("radiograph_pairs.csv")
 
 
 def lesion(volume_ml):
@@ -79,3 +81,22 @@ def test_what_is_too_small_to_tell_is_not_called_stable(called):
     small = called[(called["pair"] == "rescan") & (called["before_ml"] < 0.3) & (called["after_ml"] < 0.3)]
     assert len(small) > 10
     assert (small["change"] == Change.STABLE).sum() == 0
+
+
+def test_opacities_that_did_not_change_are_seldom_called_on_radiographs():
+    """73 pairs of tests/benchmarks/radiograph_rescan.py; the table is theirs, its limits take them as normal."""
+    rows, settings = pd.read_csv(RADIOGRAPHS), load_protocol("chest_xray").lesions
+    changes = []
+    for row in rows.itertuples():
+        sides = [
+            [Measured(replace(lesion(None), organ_percent=percent), ScanFacts())]
+            for percent in (row.before_percent, row.after_percent)
+        ]
+        changes.append(judge(*sides, settings).change)
+    wrong = np.isin(changes, [Change.GROWING, Change.SHRINKING]).mean()
+    assert wrong <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(rows))
+    sizes = np.sqrt(rows["before_percent"] * rows["after_percent"])
+    gaps = np.log(rows["after_percent"] / rows["before_percent"])
+    small, large = settings.repeatability
+    for band, some in ((small, gaps[sizes < large.from_percent]), (large, gaps[sizes >= large.from_percent])):
+        assert band.sd_log == pytest.approx(np.sqrt((some**2).mean() / 2), abs=0.001)

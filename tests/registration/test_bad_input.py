@@ -11,7 +11,7 @@ from trialscan.phantom import Deformation, simulate_thorax
 from trialscan.registration import Alignment, register
 from trialscan.study.sections import RegistrationSettings
 
-from .conftest import draw
+from .conftest import draw, make_pair, turned
 
 SETTINGS = RegistrationSettings(spacing_mm=4.0, method="affine")
 
@@ -56,6 +56,18 @@ def test_a_mirrored_scan_fails_and_is_called_mirrored(rigid_pair, axis):
 def test_another_patients_scan_fails(stranger_pair):
     found = align(stranger_pair)
     assert found.status == "fail"
+    assert any("same patient?" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("method", ["rigid", "deformable"])
+def test_another_patient_of_the_same_outline_never_passes_without_masks(method):
+    """What the outline cannot tell, the inside does; with the own patient nothing is said."""
+    maps = turned(4.0, (1.0, 1.0, 1.0), (5.0, 5.0, 0.0))
+    settings = SETTINGS.model_copy(update={"method": method})
+    own, stranger = make_pair(maps), make_pair(maps, seed=78)
+    assert register(own.fixed, own.moving, settings=settings).status == "pass"
+    found = register(stranger.fixed, stranger.moving, settings=settings)
+    assert found.status in {"review", "fail"}
     assert any("same patient?" in note for note in found.notes)
 
 

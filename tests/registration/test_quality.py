@@ -10,10 +10,11 @@ from trialscan.registration.alignment import AlignmentStatus
 from trialscan.registration.candidate import Candidate, invert, settle
 from trialscan.registration.ladder import identity
 from trialscan.registration.quality import field_jacobian, local_correlation, organ_dice, score, warped
+from trialscan.registration.resemblance import inside_correlation
 from trialscan.registration.residual import residual_lengths
 from trialscan.registration.scene import Scene, build_scene
 from trialscan.registration.sides import MaskedScan
-from trialscan.registration.verdict import Fault, content_faults, judge, mirror_faults, organ_faults
+from trialscan.registration.verdict import Fault, content_faults, inside_faults, judge, mirror_faults, organ_faults
 from trialscan.study.sections import RegistrationLimits
 
 
@@ -154,3 +155,15 @@ def test_a_protocol_may_ask_for_more_likeness():
     limits = RegistrationLimits(min_local_correlation=0.6)
     found = [judge(content_faults(c, r, "masked", limits))[0] for c, r in ((0.5, 1.0), (0.5, 0.1), (0.7, 0.1))]
     assert found == ["fail", "review", "pass"]
+
+
+def test_the_inside_of_one_scan_twice_correlates_fully_and_a_shell_has_no_inside(rigid_pair):
+    scan = MaskedScan(rigid_pair.fixed)
+    scene = build_scene(scan, scan, 4.0)
+    assert inside_correlation(scene, identity(scene)) == pytest.approx(1.0)
+    assert inside_correlation(scene, shift(12.0, 0.0, 0.0)) < 0.6
+    assert inside_correlation(scene, shift(400.0, 0.0, 0.0)) is None
+    assert (
+        inside_faults(None, shaded=False) == inside_faults(0.93, shaded=False) == inside_faults(0.65, shaded=True) == []
+    )
+    assert [fault.fails for fault in inside_faults(0.92, shaded=False)] == [False]

@@ -110,7 +110,7 @@ def test_lesions_without_millilitres_have_rows_of_their_own():
 def test_the_lock_names_the_source_of_every_figure():
     text = dump_protocol(load_protocol("ms_flair_mri"))
     assert text.count("Filippi 1999") >= len(SHIPPED["MR"])
-    assert "assumed" in dump_protocol(load_protocol("chest_xray"))
+    assert "assumed" in dump_protocol(load_protocol("ultrasound_2d"))
 
 
 def test_a_fault_in_the_table_is_told_by_its_line(tmp_path):

@@ -13,11 +13,19 @@ from trialscan.registration.engines import engines_for
 from trialscan.registration.frames import identity_transforms, organ_points, world_transforms
 from trialscan.registration.ladder import Climb, climb, rungs_for
 from trialscan.registration.quality import compared, field_jacobian, warped
-from trialscan.registration.resemblance import mirrored_axis
+from trialscan.registration.resemblance import inside_correlation, mirrored_axis
 from trialscan.registration.residual import residual_lengths
 from trialscan.registration.scene import Scene, build_scene
 from trialscan.registration.sides import MaskedScan
-from trialscan.registration.verdict import Fault, content_faults, content_kind, judge, mirror_faults, organ_faults
+from trialscan.registration.verdict import (
+    Fault,
+    content_faults,
+    content_kind,
+    inside_faults,
+    judge,
+    mirror_faults,
+    organ_faults,
+)
 from trialscan.study.sections import RegistrationLimits, RegistrationSettings
 
 MIRROR_CORRELATION = 0.5
@@ -137,7 +145,10 @@ def _faults(
     content = [] if planar else content_faults(top.scores.correlation, voxels, kind, limits)
     doubtful = planar or bool(content) or top.scores.correlation < MIRROR_CORRELATION
     mirrored = mirror_faults(mirrored_axis(scene) if doubtful else None)
-    return [*mirrored, *organ_faults(quality, limits, deformed=deformed), *content]
+    within: list[Fault] = []
+    if scene.fixed_mask is None and not content:
+        within = inside_faults(inside_correlation(scene, top.best), shaded=scene.shaded)
+    return [*mirrored, *organ_faults(quality, limits, deformed=deformed), *content, *within]
 
 
 def _check_pair(baseline: MaskedScan, followup: MaskedScan) -> None:

@@ -14,6 +14,8 @@ DOUBTFUL_CORRELATION = 0.25
 STRANGERS_CORRELATION = {"masked": 0.25, "linear": 0.45, "deformed": 0.65}
 UNLIKE_VOXELS = {"masked": 0.6, "linear": 0.6, "deformed": 0.45}
 LARGEST_VOLUME_RATIO = 5 / 3
+LEAST_INSIDE_CORRELATION = 0.93
+LEAST_INSIDE_CORRELATION_SHADED = 0.65
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,17 @@ def organ_faults(quality: Mapping[str, float | None], limits: RegistrationLimits
         fails = overlap < LEAST_OVERLAP_PERCENT
         found.append(Fault(fails, f"only {overlap:.0f} % of the baseline lies in the follow-up's field of view"))
     return found
+
+
+def inside_faults(correlation: float | None, *, shaded: bool) -> list[Fault]:
+    """Scans without masks that meet at their outline and not within (`resemblance.inside_correlation`).
+
+    `shaded` scans, of MR, differ more from visit to visit.
+    """
+    if correlation is None or correlation >= (LEAST_INSIDE_CORRELATION_SHADED if shaded else LEAST_INSIDE_CORRELATION):
+        return []
+    found = f"local correlation {correlation:.2f}"
+    return [Fault(False, f"within the body the scans resemble each other little ({found}): same patient?")]
 
 
 def content_kind(*, masked: bool, deformed: bool) -> str:
