@@ -86,7 +86,7 @@ def least_distance(tree: KDTree, points: Floats) -> float:
     (triangle inequality), so that most need not be looked up.
     """
     few = points[::SPARSE]
-    known, _ = tree.query(few)
+    known = np.asarray(tree.query(few)[0])
     bound = float(np.min(known))
     gaps, nearest = KDTree(few).query(points)
     possible = points[known[nearest] - gaps <= bound + ROUNDING_MM]

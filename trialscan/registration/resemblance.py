@@ -59,7 +59,7 @@ def _body(image: sitk.Image) -> NDArray[np.bool_]:
     if not number:
         return bright
     largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    body = largest
+    body: NDArray[np.bool_] = largest
     for axis in range(image.GetDimension()):
         slices = np.moveaxis(largest, axis, 0)
         body = body | np.moveaxis(np.stack([ndimage.binary_fill_holes(part) for part in slices]), 0, axis)

@@ -87,11 +87,11 @@ def change_rule(rules: LesionSettings) -> str:
     return (
         "A lesion is called growing or shrinking only when its size changes by more than repeated measurement does in "
         f"95 % of cases: a ratio either way of +{limits[0]:.0f} % for the best measured lesions to "
-        f"+{limits[-1]:.0f} % for the worst, by size and slice thickness.{_sources(rules)}"
+        f"+{limits[-1]:.0f} % for the worst, by size and slice thickness.{_error_sources(rules)}"
     )
 
 
-def _sources(rules: LesionSettings) -> str:
+def _error_sources(rules: LesionSettings) -> str:
     """Where the table of measurement error says its figures come from; nothing where it does not say."""
     told = list(dict.fromkeys(band.source for band in rules.repeatability if band.source))
     return f" Source of these limits: {'; '.join(told)}." if told else ""
