@@ -103,7 +103,8 @@ def test_identical_measurements_give_the_least_error_and_no_crash():
     same = [RepeatedLesion(f"P{n}", "L01", 2.0, 2.0, 1.0, across=False) for n in range(12)]
     found = estimate_repeatability(same)
     assert found.common == 0
-    assert found.table() == (RepeatabilityBand(from_ml=1.0, max_slice_mm=2.0, sd_log=0.001),)
+    source = "12 repeated lesions of this trial"
+    assert found.table() == (RepeatabilityBand(from_ml=1.0, max_slice_mm=2.0, sd_log=0.001, source=source),)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])

@@ -100,9 +100,15 @@ class Repeatability:
         for band in enough:
             if not band.across:
                 sd, across = _rounded(band), other.get((band.from_ml, band.max_slice_mm))
-                row = {"from_ml": band.from_ml, "max_slice_mm": band.max_slice_mm, "sd_log": sd}
-                rows.append(row | {"sd_log_across": None if across is None else max(sd, across)})
-        return tuple(RepeatabilityBand.model_validate(row) for row in rows)
+                row = RepeatabilityBand(
+                    from_ml=band.from_ml,
+                    max_slice_mm=band.max_slice_mm,
+                    sd_log=sd,
+                    sd_log_across=None if across is None else max(sd, across),
+                    source=f"{band.agreement.n} repeated lesions of this trial",
+                )
+                rows.append(row)
+        return tuple(rows)
 
 
 def agreement(first: Sequence[float] | Floats, second: Sequence[float] | Floats) -> Agreement:

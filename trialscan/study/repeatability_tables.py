@@ -98,6 +98,6 @@ SHIPPED: Mapping[str, tuple[RepeatabilityBand, ...]] = {
     ),
 }
 # Share of the variance that all lesions of a scan have in common: for CT from the simulation. On MR readers and
-# scanners move the whole load (Filippi 1999); half is an assumption, and so is 0.08 of PET and ultrasound. The simulated
-# radiographs had none.
+# scanners move the whole load (Filippi 1999); half is an assumption, and so is 0.08 of PET and ultrasound. The
+# simulated radiographs had none.
 SHIPPED_COMMON: Mapping[str, float] = {"CT": 0.12, "MR": 0.5, "PET": 0.08, "US": 0.08, "XR": 0.0}
