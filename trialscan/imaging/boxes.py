@@ -7,11 +7,15 @@ Box = tuple[slice, slice, slice]
 
 
 def occupied_box(mask: NDArray[np.bool_]) -> Box | None:
-    """The smallest box that holds every True voxel."""
-    ranges = []
-    for axis in range(3):
-        hits = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        if hits.size == 0:
+    """The smallest box that holds every True voxel, found in the order in which the voxels lie in memory."""
+    order = np.argsort([-abs(stride) for stride in mask.strides], kind="stable")
+    ordered = mask.transpose(order)
+    plane = ordered.any(axis=2)
+    hits = (plane.any(axis=1), plane.any(axis=0), ordered.any(axis=0).any(axis=0))
+    ranges = [slice(0, 0)] * 3
+    for axis, hit in zip(order, hits, strict=True):
+        where = np.flatnonzero(hit)
+        if where.size == 0:
             return None
-        ranges.append(slice(int(hits[0]), int(hits[-1]) + 1))
+        ranges[axis] = slice(int(where[0]), int(where[-1]) + 1)
     return ranges[0], ranges[1], ranges[2]
