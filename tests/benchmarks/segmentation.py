@@ -5,8 +5,8 @@ CT (.nii.gz), and write a mask on its grid (.nii.gz). MONAI's is LoadImaged, Ori
 Spacingd, SlidingWindowInferer, Invertd of the probabilities, AsDiscreted and SaveImaged with the windows, overlap and
 weighting of the bundle. trialscan's is `trialscan segment`, with its quality numbers. Peak memory is the process's
 greatest resident set, CPU time that of all its threads. trialscan takes back small pieces and lesions that are certain
-nowhere, which MONAI's does not. `Spacingd` has `scale_extent`, so that both grids span the same box; it samples the scan
-where trialscan averages it.
+nowhere, which MONAI's does not. `Spacingd` has `scale_extent`, so that both grids span the same box; it samples the
+scan where trialscan averages it.
 
 Absolute times and their ratio are to be measured on a machine that does nothing else.
 """

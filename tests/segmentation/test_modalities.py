@@ -1,8 +1,8 @@
 """Every modality that a protocol can name, from file to masks, by one engine.
 
 Where no network ships, the model is a bundle of MONAI's UNet whose weights are set so that it calls what is brighter
-than one grey level organ and what is brighter than another lesion: the truth is then known of real scans too. Their levels
-are numbers that half precision holds exactly.
+than one grey level organ and what is brighter than another lesion: the truth is then known of real scans too. Their
+levels are numbers that half precision holds exactly.
 """
 
 from pathlib import Path
