@@ -71,7 +71,7 @@ def scaled(value: float, low: float, high: float) -> float:
 def test_mr(real_data, tmp_path):
     patient = real_data / "ms_flair_lesions" / "patient07"
     whole = read_volume(patient / "FLAIR.nii.gz", Units.INTENSITY)
-    image = whole.with_array(np.ascontiguousarray(whole.array[60:120, 60:150, 80:110]))
+    image = Volume(whole.array[60:120, 60:150, 80:110].copy(), whole.affine, Units.INTENSITY)
     flair = tmp_path / "flair.nii.gz"
     write_volume(flair, image)
     top = float(image.array.max())

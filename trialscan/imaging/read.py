@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from trialscan.errors import ImagingError
+from trialscan.imaging.dicom import is_dicom, read_dicom
 from trialscan.imaging.metaimage import read_itk
 from trialscan.imaging.nifti import read_nifti
 from trialscan.imaging.picture import read_picture
@@ -36,10 +37,8 @@ def read_volume(path: Path, units: Units | None = None) -> Volume:
     if not path.exists():
         raise ImagingError(path.name, "not found", "an image file or a DICOM folder")
     reader = _READERS.get(image_suffix(path)) if path.is_file() else None
-    if reader is None:
-        from trialscan.imaging.dicom import is_dicom, read_dicom  # noqa: PLC0415 - slow to load, and seldom needed
-
-        reader = read_dicom if is_dicom(path) else None
+    if reader is None and is_dicom(path):
+        reader = read_dicom
     if reader is None:
         raise ImagingError(path.name, "an unknown kind of file", "one of " + " ".join(_READERS) + " or DICOM")
     try:
