@@ -55,37 +55,59 @@ def to_native_grid(
     turn : how the scan's axes were turned for the model; None for not at all.
     shape : the scan's own.
     """
-    answer = [np.zeros(shape, np.uint8, order="F") for _ in range(1 if lesion is None else 2)]
-    seen = [array if turn is None else turn.view(array) for array in answer]
-    count, total = np.zeros(len(probabilities)), np.zeros(len(probabilities))
-    sure = possible = 0
-    there = most_probable(probabilities)[0] > 0
-    if lesion is not None:
-        there |= 100.0 * lesion >= _LEAST_PERCENT
-    box = occupied_box(there.cpu().numpy())
+    labels = np.zeros(shape, np.uint8, order="F")
+    percent = None if lesion is None else np.zeros_like(labels)
+    views = [array if turn is None else turn.view(array) for array in (labels, percent) if array is not None]
+    tally = _Tally(np.zeros(len(probabilities)), np.zeros(len(probabilities)))
+    box = occupied_box(_foreground(probabilities, lesion).cpu().numpy())
     if box is not None:
-        i, j, k = (
-            _stretch(n, size, part) for n, size, part in zip(probabilities.shape[1:], seen[0].shape, box, strict=True)
-        )
+        grids = zip(probabilities.shape[1:], views[0].shape, box, strict=True)
+        i, j, k = (_stretch(model, native, occupied) for model, native, occupied in grids)
         channels = probabilities if lesion is None else torch.cat([probabilities, lesion[None]])
         crop = channels[:, i.model, j.model, k.model].permute(3, 0, 2, 1).contiguous()
         chunk = max(1, _CHUNK_VALUES // (len(channels) * len(i.weights) * len(j.weights)))
         for first in range(0, len(k.weights), chunk):
             slab = weigh_axis(crop, 0, k.weights[first : first + chunk])
             slab = weigh_axis(weigh_axis(slab, 2, j.weights), 3, i.weights).transpose(0, 1)
-            label, best = (x.cpu().numpy() for x in most_probable(slab[: len(probabilities)]))
-            place = (i.native, j.native, slice(k.native.start + first, k.native.start + first + label.shape[0]))
-            seen[0][place] = label.transpose(2, 1, 0)
-            found = label > 0
-            count += np.bincount(label[found], minlength=len(count))
-            total += np.bincount(label[found], weights=best[found], minlength=len(count))
+            start = k.native.start + first
+            place = (i.native, j.native, slice(start, start + slab.shape[1]))
+            label, best = (found.cpu().numpy() for found in most_probable(slab[: len(probabilities)]))
+            views[0][place] = label.transpose(2, 1, 0)
+            tally.add_labels(label, best)
             if lesion is not None:
                 part = (100.0 * slab[-1]).round_().clamp_(0, 100).to(torch.uint8).cpu().numpy()
-                seen[1][place] = part.transpose(2, 1, 0)
-                sure += int(np.count_nonzero(part >= _SURE_PERCENT))
-                possible += int(np.count_nonzero(part >= _POSSIBLE_PERCENT))
-    mean = {label: float(total[label] / count[label]) for label in range(1, len(count)) if count[label]}
-    return NativeAnswer(answer[0], mean, None if lesion is None else answer[1], sure, possible)
+                views[1][place] = part.transpose(2, 1, 0)
+                tally.add_percent(part)
+    return NativeAnswer(labels, tally.mean(), percent, tally.sure, tally.possible)
+
+
+@dataclass
+class _Tally:
+    """Voxels and summed probability of each label, and voxels in which a lesion is sure, and possible."""
+
+    count: NDArray[np.float64]
+    total: NDArray[np.float64]
+    sure: int = 0
+    possible: int = 0
+
+    def add_labels(self, label: NDArray[np.uint8], best: NDArray[np.float32]) -> None:
+        found = label > 0
+        self.count += np.bincount(label[found], minlength=len(self.count))
+        self.total += np.bincount(label[found], weights=best[found], minlength=len(self.total))
+
+    def add_percent(self, percent: NDArray[np.uint8]) -> None:
+        self.sure += int(np.count_nonzero(percent >= _SURE_PERCENT))
+        self.possible += int(np.count_nonzero(percent >= _POSSIBLE_PERCENT))
+
+    def mean(self) -> dict[int, float]:
+        labels = range(1, len(self.count))
+        return {label: float(self.total[label] / self.count[label]) for label in labels if self.count[label]}
+
+
+def _foreground(probabilities: Tensor, lesion: Tensor | None) -> Tensor:
+    """Where the model's grid has a label, or half a percent of lesion, which is what rounds to one percent."""
+    labelled = most_probable(probabilities)[0] > 0
+    return labelled if lesion is None else labelled | (100.0 * lesion >= _LEAST_PERCENT)
 
 
 def _stretch(model: int, native: int, occupied: slice) -> _Stretch:
