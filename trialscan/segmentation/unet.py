@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Count = Annotated[int, Field(ge=1)]
@@ -77,8 +79,8 @@ class UNet(nn.Module):
 def lean(network: nn.Module) -> nn.Module:
     """The same function in fewer steps, for a network in evaluation; itself where it is not built here.
 
-    Networks of three dimensions without other normalisation run with channels last, which convolutions are faster in
-    and instance normalisation slower.
+    On a CPU, networks of three dimensions without other normalisation run with channels last, which convolutions are
+    faster in and instance normalisation slower.
     """
     if not isinstance(network, UNet):
         return network
@@ -86,10 +88,12 @@ def lean(network: nn.Module) -> nn.Module:
     for module in folded.modules():
         if isinstance(module, _Unit):
             module.fold()
-    folded.channels_last = network.spatial_dims == 3 and not any(
-        isinstance(module, nn.InstanceNorm3d) for module in folded.modules()
-    )
-    return folded.to(memory_format=torch.channels_last_3d) if folded.channels_last else folded
+    normalised = any(isinstance(module, nn.InstanceNorm3d) for module in folded.modules())
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    folded.channels_last = network.spatial_dims == 3 and on_cpu and not normalised
+    if folded.channels_last:
+        folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # torch's stub lacks it
+    return folded
 
 
 class _Unit(nn.Sequential):
@@ -100,8 +104,8 @@ class _Unit(nn.Sequential):
         conv, after = self.get_submodule("conv"), getattr(self, "adn", None)
         if after is None:
             return
-        if isinstance(after.N, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - torch has no public name for both
-            self.conv = fuse_conv_bn_eval(conv, after.N, transpose=isinstance(conv, nn.modules.conv._ConvTransposeNd))  # noqa: SLF001
+        if isinstance(conv, _ConvNd) and isinstance(after.N, _BatchNorm):
+            self.conv = fuse_conv_bn_eval(conv, after.N, transpose=isinstance(conv, _ConvTransposeNd))
             after.N = nn.Identity()
         if isinstance(after.A, nn.ReLU):
             after.A = nn.ReLU(inplace=True)
