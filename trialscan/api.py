@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Unpack
 
 from trialscan.audit import Finding, verify_run
-from trialscan.errors import SegmentationError
 from trialscan.imaging import Units, Volume, read_mask, read_volume
 from trialscan.phantom import load_design, simulate_trial
 from trialscan.pipeline.analyze import TableColumns, analyze_table
 from trialscan.pipeline.evaluation import write_evaluation
+from trialscan.pipeline.one_scan import segment_file
 from trialscan.pipeline.outcome import RunSummary
 from trialscan.pipeline.power import PowerResult
 from trialscan.pipeline.power import simulate_power as simulate_power_of
@@ -21,19 +21,11 @@ from trialscan.pipeline.run import RunRequest, run_trial
 from trialscan.pipeline.validate import Validation, validate_trial
 from trialscan.registration import Alignment, map_table, read_points, write_alignment, write_composites
 from trialscan.registration import register as align
-from trialscan.segmentation import (
-    ModelFacts,
-    Segmentation,
-    find_models,
-    load_model,
-    read_model_facts,
-    segment_scan,
-    write_segmentation,
-)
+from trialscan.segmentation import ModelFacts, Segmentation, find_models, read_model_facts
 from trialscan.segmentation.evaluation import Criteria, Evaluation
 from trialscan.segmentation.evaluation import evaluate as evaluate_masks
 from trialscan.statistics import ArmComparison
-from trialscan.study import find_protocol, load_protocol, resolve_model
+from trialscan.study import load_protocol
 from trialscan.study.registration_options import RegistrationOptions, registration_settings
 from trialscan.study.shipped import shipped_folder
 
@@ -131,24 +123,15 @@ def segment(
         The protocol or an image cannot be read, the protocol names no model where one is needed, or the model runs
         code that nobody has vouched for.
     """
-    loaded = load_protocol(protocol)
-    settings = loaded.segmentation
-    volume = read_volume(Path(scan), Units(settings.units))
-    segmenter = None
-    if organ_mask is None or lesion_mask is None:
-        bundle = resolve_model(loaded, find_protocol(protocol))
-        if bundle is None:
-            raise SegmentationError(str(protocol), "no model", "segmentation.model", "Name one, or give both masks.")
-        segmenter = load_model(bundle, settings, device=device, trusted=trust_bundle)
-    result = segment_scan(
-        volume,
-        settings=settings,
-        segmenter=segmenter,
-        organ_mask=read_mask(Path(organ_mask), like=volume) if organ_mask else None,
-        lesion_mask=read_mask(Path(lesion_mask), like=volume) if lesion_mask else None,
+    return segment_file(
+        Path(scan),
+        protocol,
+        Path(out),
+        organ_mask=Path(organ_mask) if organ_mask else None,
+        lesion_mask=Path(lesion_mask) if lesion_mask else None,
+        device=device,
+        trust_bundle=trust_bundle,
     )
-    write_segmentation(result, Path(out))
-    return result
 
 
 def register(

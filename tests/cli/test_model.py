@@ -31,10 +31,11 @@ def foreign(folder: Path) -> Path:
 
 def test_the_shipped_models_are_listed_with_what_they_give():
     lines = call("list").output.splitlines()
-    assert [line.split()[0] for line in lines] == ["chest_xray", "thorax_ct"]
+    assert [line.split()[0] for line in lines] == ["chest_xray", "ct_slice", "thorax_ct"]
     assert "ground_glass" in lines[1]
+    assert "ground_glass" in lines[2]
     listed = json.loads(call("list", "--json").output)["models"]
-    assert [entry["dimensions"] for entry in listed] == [2, 3]
+    assert [entry["dimensions"] for entry in listed] == [2, 2, 3]
 
 
 def test_a_shipped_model_is_shown_with_its_digests_and_card():

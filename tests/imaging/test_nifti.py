@@ -239,3 +239,13 @@ def test_two_dimensional_file_without_handedness_is_planar(tmp_path: Path):
     volume = read_volume(tmp_path / "a.nii")
     assert volume.shape == (4, 3, 1)
     np.testing.assert_allclose(volume.spacing_mm, (0.5, 0.25, 1.0))
+
+
+@pytest.mark.parametrize(("dtype", "order"), [("uint8", "C"), ("int16", "F"), ("float32", "C")])
+def test_the_bytes_are_those_that_nibabel_writes(tmp_path: Path, awkward: Volume, dtype: str, order: str):
+    volume = Volume(np.asarray(awkward.array, dtype, order), awkward.affine, Units.INTENSITY, spacing_known=False)
+    write_volume(tmp_path / "a.nii", volume)
+    ours = nib.load(tmp_path / "a.nii")
+    again = nib.Nifti1Image(volume.array, ours.affine, ours.header, dtype=dtype)
+    again.header.set_slope_inter(1.0, 0.0)
+    assert again.to_bytes() == (tmp_path / "a.nii").read_bytes()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trialscan.errors import GeometryError, ImagingError
-from trialscan.imaging import Units, Volume, affine_from, write_volume
+from trialscan.imaging import Units, Volume, affine_from, write_volume, write_volumes
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha"])
@@ -51,3 +51,11 @@ def test_sheared_axes_do_not_fit_mha(tmp_path: Path):
     affine[0, 1] = 0.2
     with pytest.raises(GeometryError, match="right angles"):
         write_volume(tmp_path / "a.mha", Volume(np.zeros((2, 2, 2), np.uint8), affine, Units.LABEL))
+
+
+def test_several_files_at_once_are_the_same_as_one_by_one(tmp_path: Path, awkward: Volume):
+    write_volumes({tmp_path / f"{name}.nii.gz": awkward for name in "ab"})
+    write_volume(tmp_path / "c.nii.gz", awkward)
+    assert len({file.read_bytes() for file in tmp_path.iterdir()}) == 1
+    with pytest.raises(ImagingError, match="suffix"):
+        write_volumes({tmp_path / "d.nii.gz": awkward, tmp_path / "e.png": awkward})

@@ -132,7 +132,7 @@ def test_too_little_memory_moves_the_work_and_says_so(bundles, monkeypatch, fail
             left[0] -= 1
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    segmenter.network.register_forward_pre_hook(refuse)
+    segmenter.loaded.module.register_forward_pre_hook(refuse)
     if fails == 3:
         with pytest.raises(SegmentationError, match="too large for the memory"):
             segmenter(scan())

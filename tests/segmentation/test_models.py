@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.benchmarks.ct_slices import model_dice, read_slices
 from trialscan.imaging import Units, Volume, read_mask, read_volume
 from trialscan.phantom import simulate_radiograph, simulate_thorax
 from trialscan.segmentation import BundleSegmenter, compare_masks, load_bundle
 from trialscan.study import load_protocol
 from trialscan.training import load_config
+from trialscan.training.slice_assessment import fresh_slice
 
 MODELS = Path(__file__).resolve().parents[2] / "protocols" / "models"
+NAMES = ("thorax_ct", "chest_xray", "ct_slice")
 FRESH_SEEDS = (990_001, 990_002)
 
 
@@ -26,11 +29,16 @@ def radiograph() -> BundleSegmenter:
     return load_bundle(MODELS / "chest_xray", "cpu")
 
 
+@pytest.fixture(scope="module")
+def ct_slice() -> BundleSegmenter:
+    return load_bundle(MODELS / "ct_slice", "cpu")
+
+
 def positive(volume: Volume, at_least: int = 1) -> Volume:
     return volume.with_array((volume.array >= at_least).astype(np.uint8), Units.LABEL)
 
 
-@pytest.mark.parametrize("name", ["thorax_ct", "chest_xray"])
+@pytest.mark.parametrize("name", NAMES)
 def test_bundles_are_small_and_carry_a_card(name):
     folder = MODELS / name
     assert (folder / "models/model.safetensors").stat().st_size < 20e6
@@ -41,7 +49,10 @@ def test_bundles_are_small_and_carry_a_card(name):
     assert network == load_config(folder / "training.yaml").network
 
 
-@pytest.mark.parametrize(("protocol", "name"), [("covid_lung_ct", "thorax_ct"), ("chest_xray", "chest_xray")])
+@pytest.mark.parametrize(
+    ("protocol", "name"),
+    [("covid_lung_ct", "thorax_ct"), ("chest_xray", "chest_xray"), ("covid_ct_slice", "ct_slice")],
+)
 def test_shipped_protocols_take_the_shipped_weights(protocol, name):
     settings = load_protocol(protocol).segmentation
     assert settings.model == name
@@ -50,7 +61,7 @@ def test_shipped_protocols_take_the_shipped_weights(protocol, name):
 
 
 def test_fresh_seeds_are_not_training_seeds():
-    for name in ("thorax_ct", "chest_xray"):
+    for name in NAMES:
         data = load_config(MODELS / name / "training.yaml").data
         assert not set(FRESH_SEEDS) & set(range(data.first_seed, data.first_seed + data.cases))
 
@@ -93,3 +104,18 @@ def test_lung_fields_of_real_radiographs(radiograph, real_data):
         found, wanted = radiograph(image).labels.array > 0, reader.array > 0
         dice.append(2 * (found & wanted).sum() / (found.sum() + wanted.sum()))
     assert np.mean(dice) >= 0.8
+
+
+@pytest.mark.parametrize("seed", [980_000, 980_005])
+def test_a_simulated_slice_with_much_disease(ct_slice, seed):
+    picture, scan, _ = fresh_slice(load_config(MODELS / "ct_slice" / "training.yaml").data, seed)
+    labels, truth = ct_slice(picture).labels.array[..., 0], scan.labels.numpy()
+    for least, wanted in ((1, 0.9), (2, 0.6)):
+        found, there = labels >= least, truth >= least
+        assert 2 * (found & there).sum() / (found.sum() + there.sum()) >= wanted
+
+
+def test_real_slices_that_no_model_was_trained_on(ct_slice, real_data):
+    dice = model_dice(ct_slice, read_slices(real_data / "covid_ct_slices"))
+    assert dice.size == 50
+    assert dice.mean() >= 0.60

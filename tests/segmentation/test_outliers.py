@@ -124,7 +124,7 @@ def test_the_command_adds_the_reference_to_a_planar_bundle(bundles, tmp_path, mo
         array = np.kron(np.random.default_rng(seed).integers(0, 255, (8, 8, 1)), np.ones((8, 8, 1))).astype(np.uint8)
         return SimpleNamespace(image=Volume(array, np.eye(4), Units.INTENSITY, spacing_known=False))
 
-    monkeypatch.setattr("trialscan.training.outliers.simulate_radiograph", quick)
+    monkeypatch.setattr("trialscan.training.__main__.simulate_radiograph", quick)
     bundle = tmp_path / "planar"
     shutil.copytree(bundles["planar"], bundle)
     result = CliRunner().invoke(main, ["outliers", str(bundle), "--first-seed", "3", "--count", "10"])

@@ -207,7 +207,7 @@ def test_training_starts_from_a_bundle(tmp_path):
         torch.testing.assert_close(value, average_weights(run)[name], rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["thorax_ct", "chest_xray"])
+@pytest.mark.parametrize("name", ["thorax_ct", "chest_xray", "ct_slice"])
 def test_shipped_configurations_are_valid(name):
     assert load_config(MODELS / name / "training.yaml").name == name
 

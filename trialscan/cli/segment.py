@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from trialscan import api
 from trialscan.cli import options
-from trialscan.segmentation import describe
+from trialscan.pipeline.one_scan import segment_file
 
 _FILE = click.Path(exists=True, path_type=Path)
 
@@ -33,7 +32,7 @@ def segment(
     as_json: bool,
 ) -> None:
     """Outline organ and lesions of one scan on its own grid."""
-    result = api.segment(
+    result = segment_file(
         scan,
         protocol,
         out,
@@ -42,6 +41,8 @@ def segment(
         device=device,
         trust_bundle=trust_bundle,
     )
+    from trialscan.segmentation import describe  # noqa: PLC0415 - loaded while the scan is read
+
     facts = describe(result)
     click.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
 

@@ -8,7 +8,7 @@ from trialscan.imaging.read import read_volume
 from trialscan.imaging.reorient import Reorientation, reorient
 from trialscan.imaging.resample import resample
 from trialscan.imaging.volume import Units, Volume, affine_from
-from trialscan.imaging.write import write_volume
+from trialscan.imaging.write import write_volume, write_volumes
 
 __all__ = [
     "Box",
@@ -27,4 +27,5 @@ __all__ = [
     "resample",
     "to_sitk",
     "write_volume",
+    "write_volumes",
 ]

@@ -22,6 +22,7 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNIT_IN_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _FORM_TOLERANCE_MM = 0.1
 _QUATERNION_ROUNDING = 1e-3
+_VOXELS_AT = 352
 _NO_FORM = "neither qform nor sform: axes taken as L, P, S"
 
 
@@ -52,7 +53,8 @@ def read_nifti(path: Path, units: Units) -> Volume:
 def encode_nifti(volume: Volume, compress: bool) -> bytes:
     """The bytes of a NIfTI-1 file, the same for the same volume; unknown spacing is told in units and description."""
     affine = _RAS_TO_LPS @ volume.affine
-    image = nib.Nifti1Image(np.asarray(volume.array), affine, dtype=volume.array.dtype)
+    blank = np.broadcast_to(np.zeros((), volume.array.dtype), volume.shape)  # the header alone is asked of nibabel
+    image = nib.Nifti1Image(blank, affine, dtype=volume.array.dtype)
     sheared = np.abs(volume.direction.T @ volume.direction - np.eye(3)).max() > 1e-6
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=0 if sheared else 1)
@@ -60,8 +62,11 @@ def encode_nifti(volume: Volume, compress: bool) -> bytes:
     image.header.set_xyzt_units(xyz="mm" if volume.spacing_known else "unknown")
     if not volume.spacing_known:
         image.header["descrip"] = SPACING_UNKNOWN
-    data: bytes = image.to_bytes()
-    return gzip.compress(data, compresslevel=1, mtime=0) if compress else data
+    image.header["vox_offset"] = _VOXELS_AT
+    image.header["magic"] = b"n+1\0"
+    head = bytes(image.header.binaryblock).ljust(_VOXELS_AT, b"\0")
+    voxels = volume.array.astype(image.header.get_data_dtype(), copy=False).tobytes(order="F")
+    return gzip.compress(head + voxels, compresslevel=1, mtime=0) if compress else head + voxels
 
 
 def _content(path: Path) -> bytes:

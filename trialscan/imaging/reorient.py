@@ -31,16 +31,20 @@ class Reorientation:
         flips = target[order, 1] < 0
         return cls((int(order[0]), int(order[1]), int(order[2])), (bool(flips[0]), bool(flips[1]), bool(flips[2])))
 
-    def apply(self, volume: Volume) -> Volume:
-        """The same voxels at the same places in LPS mm, under the new axes."""
+    def apply(self, volume: Volume, *, copy: bool = True) -> Volume:
+        """The same voxels at the same places in LPS mm, under the new axes; without `copy` a view of the source's."""
         matrix = np.eye(4)
         matrix[:3, :3] = np.eye(3)[:, list(self.source_axes)]
-        array = self._permute(volume.array, self.source_axes)
+        array = self.view(volume.array)
         for axis, flip in enumerate(self.flipped):
             if flip:
                 matrix[:, 3] += matrix[:, axis] * (array.shape[axis] - 1)
                 matrix[:, axis] *= -1
-        return replace(volume, array=self._flip(array), affine=volume.affine @ matrix)
+        return replace(volume, array=np.ascontiguousarray(array) if copy else array, affine=volume.affine @ matrix)
+
+    def view(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The source's array (…, i, j, k) seen under the new axes; nothing is copied, what is written there shows."""
+        return self._flip(self._permute(array, self.source_axes))
 
     def shape(self, source: tuple[int, int, int]) -> tuple[int, int, int]:
         """The source's voxels along the new axes."""
@@ -53,7 +57,7 @@ class Reorientation:
         return np.ascontiguousarray(self._permute(self._flip(array), (int(back[0]), int(back[1]), int(back[2]))))
 
     def _flip(self, array: NDArray[Any]) -> NDArray[Any]:
-        return np.ascontiguousarray(np.flip(array, axis=[axis - 3 for axis, flip in enumerate(self.flipped) if flip]))
+        return np.flip(array, axis=[axis - 3 for axis, flip in enumerate(self.flipped) if flip])
 
     @staticmethod
     def _permute(array: NDArray[Any], axes: tuple[int, int, int]) -> NDArray[Any]:

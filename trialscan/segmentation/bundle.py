@@ -16,9 +16,10 @@ from trialscan.segmentation.contract import LabelMap, ModelIdentity
 from trialscan.segmentation.device import choose_device
 from trialscan.segmentation.engine import LoadedNetwork, infer
 from trialscan.segmentation.model_folder import METADATA
-from trialscan.segmentation.network import build_network
+from trialscan.segmentation.network import build_for_inference
 from trialscan.segmentation.outliers import read_reference
 from trialscan.segmentation.specification import ModelSpecification, read_json, read_specification
+from trialscan.segmentation.unet import lean
 from trialscan.study.sections import Mirroring
 
 INFERENCE = Path("configs/inference.json")
@@ -27,20 +28,19 @@ WEIGHTS = Path("models/model.safetensors")
 
 @dataclass(frozen=True, eq=False)
 class BundleSegmenter:
-    """A network loaded from a bundle; calling it labels a scan on the scan's own grid."""
+    """A network loaded from a bundle; calling it labels a scan on the scan's own grid.
+
+    `network` is the network as it was trained; `loaded` holds it as it runs.
+    """
 
     identity: ModelIdentity
     loaded: LoadedNetwork
+    network: nn.Module
 
     @property
     def spec(self) -> ModelSpecification:
         """How scans are prepared and the answer is read."""
         return self.loaded.spec
-
-    @property
-    def network(self) -> nn.Module:
-        """The network alone."""
-        return self.loaded.module
 
     @property
     def device(self) -> torch.device:
@@ -90,15 +90,15 @@ def load_bundle(
     definition = read_json(path / INFERENCE).get("network_def")
     if not isinstance(definition, dict):
         raise SegmentationError(f"{path.name}/{INFERENCE}", "no network_def", "MONAI's definition of a network")
-    network = build_network(definition, f"{path.name}/{INFERENCE}")
+    network = build_for_inference(definition, f"{path.name}/{INFERENCE}")
     content = _pinned_weights(path / WEIGHTS, {"the bundle": spec.weights_sha256, "the protocol": expected_sha256})
     _fill(network, content, f"{path.name}/{WEIGHTS}")
     reference = read_reference(path, spec.features_sha256, spec.weights_sha256) if spec.features_sha256 else None
-    module = network.eval().requires_grad_(requires_grad=False).to(target)
+    trained = network.eval().requires_grad_(requires_grad=False).to(target)
     identity = ModelIdentity(
         str(metadata.get("name", path.name)), str(metadata.get("version", "")), spec.weights_sha256
     )
-    return BundleSegmenter(identity, LoadedNetwork(module, spec, target, mirroring, reference))
+    return BundleSegmenter(identity, LoadedNetwork(lean(trained), spec, target, mirroring, reference), trained)
 
 
 def _pinned_weights(path: Path, pins: dict[str, str | None]) -> bytes:

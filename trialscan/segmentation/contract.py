@@ -22,8 +22,8 @@ class LabelMap:
     """A model's answer on the scan's own grid.
 
     labels : 0 background and the model's labels.
-    probability : for each label found, the mean probability that the model gave it over the voxels it labelled so;
-        empty where the model tells none.
+    probability : for each label found but background, the mean probability that the model gave it over the voxels it
+        labelled so; empty where the model tells none.
     probability_percent : the probability of all lesion labels together in each voxel, in whole percent, before any
         lesion is taken back for want of certainty; None when the model does not say which labels are lesions.
     evidence : further numbers that only the model can give of how far to trust it, see `measure_quality`.

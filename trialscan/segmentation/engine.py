@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.inferers import SlidingWindowInferer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -14,17 +13,16 @@ from trialscan.errors import SegmentationError
 from trialscan.imaging import Reorientation, Units, Volume
 from trialscan.segmentation.cleaning import drop_small_pieces, drop_uncertain_lesions
 from trialscan.segmentation.contract import LabelMap
+from trialscan.segmentation.native import to_native_grid
 from trialscan.segmentation.outliers import FeatureReference, pooled_features
 from trialscan.segmentation.passes import mirrored, pass_agreement
 from trialscan.segmentation.preparation import planar_shape, prepare_planar, prepare_volume, square_window
-from trialscan.segmentation.resampling import axis_weights, resample_image
 from trialscan.segmentation.specification import ModelSpecification
 from trialscan.segmentation.stopwatch import Stopwatch
+from trialscan.segmentation.windows import slide
 from trialscan.study.sections import Mirroring
 
-_CHUNK_VALUES = 24_000_000
 _STEP = 16
-_SURE_PERCENT, _POSSIBLE_PERCENT = 90, 10
 _CPU = torch.device("cpu")
 
 
@@ -46,20 +44,6 @@ class Place:
     name: str
     compute: torch.device
     keep: torch.device
-
-
-@dataclass(frozen=True, eq=False)
-class _Native:
-    """Labels of the native voxels, each label's mean probability over its voxels, and lesions' percent a voxel.
-
-    sure, possible : voxels in which that reaches 90 %, and 10 %.
-    """
-
-    labels: NDArray[np.uint8]
-    probability: dict[int, float]
-    percent: NDArray[np.uint8] | None
-    sure: int
-    possible: int
 
 
 def infer(volume: Volume, network: LoadedNetwork) -> LabelMap:
@@ -108,18 +92,13 @@ def _infer(volume: Volume, network: LoadedNetwork, place: Place) -> LabelMap:
     with watch.stage("clean"):
         probabilities, lesion = _cleaned(probabilities, spec)
     with watch.stage("to_native_grid"):
-        shape = volume.shape if turn is None else turn.shape(volume.shape)
-        native = _on_native_grid(probabilities, lesion, shape)
-    labels = _turned_back(native.labels, volume, turn)
-    percent = None if native.percent is None else _turned_back(native.percent, volume, turn)
+        native = to_native_grid(probabilities, lesion, turn, volume.shape)
+    labels = volume.with_array(native.labels, Units.LABEL)
+    percent = None if native.percent is None else volume.with_array(native.percent, Units.LABEL)
     if percent is not None:
         evidence |= {"lesion_voxels_low": float(native.sure), "lesion_voxels_high": float(native.possible)}
     evidence["network_memory"] = place.name
     return LabelMap(labels, native.probability, percent, evidence, watch.seconds)
-
-
-def _turned_back(array: NDArray[np.uint8], volume: Volume, turn: Reorientation | None) -> Volume:
-    return volume.with_array(array if turn is None else turn.undo(array), Units.LABEL)
 
 
 def _prepared(volume: Volume, spec: ModelSpecification, place: Place) -> tuple[Tensor, Reorientation | None]:
@@ -127,7 +106,7 @@ def _prepared(volume: Volume, spec: ModelSpecification, place: Place) -> tuple[T
     if spec.kind == "planar":
         return prepare_planar(volume, spec, place.keep), None
     turn = Reorientation.to_lps(volume)
-    return prepare_volume(turn.apply(volume), spec, place.keep), turn
+    return prepare_volume(turn.apply(volume, copy=False), spec, place.keep), turn
 
 
 def _passes(image: Tensor, network: LoadedNetwork, place: Place) -> tuple[Tensor, dict[str, float | str | None]]:
@@ -169,18 +148,7 @@ def _probabilities(
     A window is no longer than the image needs, in steps that the network can halve.
     """
     window = [min(w, -(-n // _STEP) * _STEP) for w, n in zip(spec.window, image.shape[2:], strict=True)]
-    inferer = SlidingWindowInferer(
-        roi_size=window,
-        sw_batch_size=1,
-        overlap=spec.overlap,
-        mode="gaussian",
-        padding_mode="constant",
-        cval=-1.0,
-        sw_device=place.compute,
-        device=place.keep,
-    )
-    logits: Tensor = inferer(image, network)
-    return logits.softmax(dim=1)[0]
+    return slide(image, network, window, spec.overlap, place.compute).softmax(dim=1)[0]
 
 
 def _cleaned(probabilities: Tensor, spec: ModelSpecification) -> tuple[Tensor, Tensor | None]:
@@ -188,33 +156,3 @@ def _cleaned(probabilities: Tensor, spec: ModelSpecification) -> tuple[Tensor, T
     whole = drop_small_pieces(probabilities, spec.min_component_share)
     lesion = whole[list(spec.lesion_labels)].sum(dim=0) if spec.lesion_labels else None
     return drop_uncertain_lesions(whole, spec.lesion_labels, spec.min_lesion_peak), lesion
-
-
-def _on_native_grid(probabilities: Tensor, lesion: Tensor | None, shape: tuple[int, int, int]) -> _Native:
-    """The most probable label of every native voxel, and the lesions' probability before uncertain ones went.
-
-    Slices are worked in chunks, so memory beyond the answer stays bounded.
-    """
-    classes, depth = probabilities.shape[0], probabilities.shape[3]
-    labels = np.empty(shape, dtype=np.uint8)
-    percent = None if lesion is None else np.empty(shape, dtype=np.uint8)
-    count, total = np.zeros(classes), np.zeros(classes)
-    sure = possible = 0
-    along_k = axis_weights(depth, shape[2]).to(probabilities.device)
-    chunk = max(1, _CHUNK_VALUES // (classes * shape[0] * shape[1]))
-    for first in range(0, shape[2], chunk):
-        last = min(first + chunk, shape[2])
-        native = resample_image(probabilities @ along_k[first:last].T, (shape[0], shape[1], last - first))
-        best, label = native.max(dim=0)
-        labels[..., first:last] = label.to(torch.uint8).cpu().numpy()
-        if lesion is not None and percent is not None:
-            there = resample_image(lesion[None] @ along_k[first:last].T, (shape[0], shape[1], last - first))[0]
-            part = (100.0 * there).round().clamp(0, 100).to(torch.uint8).cpu().numpy()
-            percent[..., first:last] = part
-            sure += int((part >= _SURE_PERCENT).sum())
-            possible += int((part >= _POSSIBLE_PERCENT).sum())
-        flat = labels[..., first:last].ravel()
-        count += np.bincount(flat, minlength=classes)
-        total += np.bincount(flat, weights=best.cpu().numpy().ravel(), minlength=classes)
-    mean = {label: float(total[label] / count[label]) for label in range(classes) if count[label]}
-    return _Native(labels, mean, percent, sure, possible)

@@ -4,16 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trialscan.imaging import Volume, write_volume
+import numpy as np
+
+from trialscan.imaging import Volume, write_volumes
 from trialscan.segmentation.scan import Segmentation
 
 
 def write_segmentation(result: Segmentation, out: Path) -> None:
     """Write `lesions.nii.gz`, `organ.nii.gz` where there is one, and `quality.json` to the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    write_volume(out / "lesions.nii.gz", result.lesions)
-    if result.organ is not None:
-        write_volume(out / "organ.nii.gz", result.organ)
+    masks = {"lesions.nii.gz": result.lesions, "organ.nii.gz": result.organ}
+    write_volumes({out / name: mask for name, mask in masks.items() if mask is not None})
     (out / "quality.json").write_text(json.dumps(describe(result), indent=2) + "\n", encoding="utf-8")
 
 
@@ -33,7 +34,7 @@ def describe(result: Segmentation) -> dict[str, Any]:
 
 def _amount(mask: Volume, label: int | None) -> dict[str, float | int]:
     """Voxels of a label (any positive for None), with millilitres where the scan has them."""
-    voxels = int((mask.array > 0).sum() if label is None else (mask.array == label).sum())
+    voxels = int(np.count_nonzero(mask.array > 0 if label is None else mask.array == label))
     if mask.is_planar or not mask.spacing_known:
         return {"pixels": voxels}
     return {"voxels": voxels, "volume_ml": voxels * mask.voxel_ml}

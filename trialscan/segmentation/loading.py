@@ -1,20 +1,23 @@
 """From a model's folder to a segmenter, whoever wrote the model."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trialscan.errors import SegmentationError, TrustError
 from trialscan.segmentation.bundle import BundleSegmenter, load_bundle
 from trialscan.segmentation.model_folder import ModelKind, require_trust
-from trialscan.segmentation.monai_bundle import MonaiSegmenter, load_monai_bundle
-from trialscan.segmentation.nnunet_folder import NnunetSegmenter, load_nnunet
 from trialscan.study.sections import SegmentationSettings
 
-AnySegmenter = BundleSegmenter | MonaiSegmenter | NnunetSegmenter
+if TYPE_CHECKING:  # loading MONAI takes longer than segmenting a scan
+    from trialscan.segmentation.monai_bundle import MonaiSegmenter
+    from trialscan.segmentation.nnunet_folder import NnunetSegmenter
+
+    AnySegmenter = BundleSegmenter | MonaiSegmenter | NnunetSegmenter
 
 
 def load_model(
     path: Path, settings: SegmentationSettings, *, device: str = "auto", trusted: bool = False
-) -> AnySegmenter:
+) -> "AnySegmenter":
     """Load a model: a trialscan bundle, a MONAI bundle or an nnU-Net v2 folder.
 
     Parameters
@@ -42,7 +45,7 @@ def load_model(
     return segmenter
 
 
-def _load_foreign(path: Path, kind: ModelKind, settings: SegmentationSettings, device: str) -> AnySegmenter:
+def _load_foreign(path: Path, kind: ModelKind, settings: SegmentationSettings, device: str) -> "AnySegmenter":
     if settings.bundle_sha256 is None:
         raise TrustError(path.name, "no digest in the protocol", "segmentation.bundle_sha256")
     for name, default in (("weights_sha256", None), ("mirroring", "none")):
@@ -50,11 +53,16 @@ def _load_foreign(path: Path, kind: ModelKind, settings: SegmentationSettings, d
             raise SegmentationError(
                 f"segmentation.{name}", f"set for a {kind} model", "a trialscan bundle", "Leave it out of the protocol."
             )
-    load = load_monai_bundle if kind is ModelKind.MONAI else load_nnunet
-    return load(path, device, settings.bundle_sha256)
+    if kind is ModelKind.MONAI:
+        from trialscan.segmentation.monai_bundle import load_monai_bundle  # noqa: PLC0415 - slow to load
+
+        return load_monai_bundle(path, device, settings.bundle_sha256)
+    from trialscan.segmentation.nnunet_folder import load_nnunet  # noqa: PLC0415 - slow to load
+
+    return load_nnunet(path, device, settings.bundle_sha256)
 
 
-def _require_labels(segmenter: AnySegmenter, settings: SegmentationSettings) -> None:
+def _require_labels(segmenter: "AnySegmenter", settings: SegmentationSettings) -> None:
     """Refuse a protocol that waits for labels the model never gives."""
     if unknown := sorted({*settings.organ_labels, *settings.lesion_labels} - set(segmenter.labels)):
         known = ", ".join(f"{label} {name}" for label, name in sorted(segmenter.labels.items()) if label)

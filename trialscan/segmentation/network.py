@@ -3,17 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from monai.bundle import ConfigParser
 from torch import nn
 
 from trialscan.errors import SegmentationError
+from trialscan.segmentation.unet import UNet, read_unet
 
 _ALLOWED_PREFIX = "monai.networks.nets."
 _ALLOWED_NETWORKS = frozenset({"UNet", "BasicUNet", "DynUNet", "SegResNet", "SegResNetDS", "AttentionUnet", "UNETR"})
 
 
+def build_for_inference(definition: Mapping[str, Any], where: str) -> nn.Module:
+    """Build the network as this project's own `UNet` where it is one that this knows, else as `build_network` does."""
+    known = read_unet(definition)
+    return build_network(definition, where) if known is None else UNet(known)
+
+
 def build_network(definition: Mapping[str, Any], where: str) -> nn.Module:
-    """Build the network that a `network_def` describes.
+    """Build MONAI's network that a `network_def` describes.
 
     Parameters
     ----------
@@ -37,6 +43,8 @@ def build_network(definition: Mapping[str, Any], where: str) -> nn.Module:
     for name, value in definition.items():
         if name != "_target_":
             _refuse_code(value, f"{where}: network_def.{name}")
+    from monai.bundle import ConfigParser  # noqa: PLC0415 - slow to load, and not needed for the shipped models
+
     try:
         network = ConfigParser({"network_def": dict(definition)}).get_parsed_content("network_def")
     except (RuntimeError, TypeError, ValueError) as error:

@@ -16,28 +16,30 @@ from trialscan.segmentation.specification import ModelSpecification
 
 STRETCH_PERCENTILES = (0.5, 99.5)
 _GREY_LEVELS = 256
-_SLAB_VALUES = 24_000_000
+_SLAB_VALUES = 8_000_000
 _MOST_VOXELS = 2**27
 
 
 def prepare_volume(volume: Volume, spec: ModelSpecification, device: torch.device) -> Tensor:
     """An LPS-oriented scan on the model's grid: (1, 1, i, j, k) float32 in -1 … 1; NaN counts as the lowest value.
 
-    The scan is worked in slabs, so that beside it no more is held than a slab and the reduced image. Raises
-    SegmentationError where the model's grid would hold more than 134 million voxels (512³).
+    The scan is worked in slabs of slices, so that beside it no more is held than a slab and the reduced image; its
+    array may be a view of another. Raises SegmentationError where the model's grid would hold more than 134 million
+    voxels (512³).
     """
     if spec.intensity_range is None or spec.spacing_mm is None:
         raise SegmentationError("model", "a planar model", "a volume model for a scan of several slices")
     low, high = spec.intensity_range
     shape = target_shape(volume.shape, volume.spacing_mm, spec.spacing_mm)
     _require_bounded(volume, shape)
-    reduced = torch.empty((volume.shape[0], *shape[1:]), device=device)
-    thickness = max(1, _SLAB_VALUES // (volume.shape[1] * volume.shape[2]))
-    for first in range(0, volume.shape[0], thickness):
-        slab = torch.from_numpy(_native_float32(volume.array[first : first + thickness])).to(device)
+    reduced = torch.empty((volume.shape[2], shape[1], shape[0]), device=device)
+    thickness = max(1, _SLAB_VALUES // (volume.shape[0] * volume.shape[1]))
+    for first in range(0, volume.shape[2], thickness):
+        part = volume.array[:, :, first : first + thickness].transpose(2, 1, 0)
+        slab = torch.from_numpy(_native_float32(part)).to(device)
         slab = slab.nan_to_num_(nan=low, posinf=high, neginf=low).clamp_(low, high)
-        reduced[first : first + thickness] = resample_image(slab, (slab.shape[0], *shape[1:]))
-    image = resample_image(reduced, shape)
+        reduced[first : first + thickness] = resample_image(slab, (len(slab), *reduced.shape[1:]))
+    image = resample_image(reduced, (shape[2], shape[1], shape[0])).permute(2, 1, 0)
     return ((image - low) * (2.0 / (high - low)) - 1.0)[None, None].contiguous()
 
 

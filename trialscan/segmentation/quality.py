@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialscan.imaging import Volume
+from trialscan.imaging import Volume, occupied_box
 from trialscan.study.sections import SegmentationSettings
 
 Quality = Mapping[str, float | str | None]
@@ -105,16 +105,18 @@ def _organ_ml(organ: Volume | None) -> float | None:
 
 def _outside_percent(lesions: Volume, organ: Volume | None) -> float | None:
     found = lesions.array > 0
-    total = int(found.sum())
+    total = int(np.count_nonzero(found))
     if organ is None or total == 0:
         return None
-    return 100.0 * float((found & (organ.array == 0)).sum()) / total
+    return 100.0 * float(np.count_nonzero(found & (organ.array == 0))) / total
 
 
 def _organ_intensity(volume: Volume, organ: Volume | None) -> dict[str, float | str | None]:
     names = ("organ_intensity_min", "organ_intensity_median", "organ_intensity_max")
-    inside = volume.array[organ.array > 0] if organ is not None else np.empty(0)
-    inside = inside[np.isfinite(inside)]
+    box = None if organ is None else occupied_box(organ.array > 0)
+    inside = np.empty(0) if organ is None or box is None else volume.array[box][organ.array[box] > 0]
+    if inside.dtype.kind == "f":
+        inside = inside[np.isfinite(inside)]
     if inside.size == 0:
         return dict.fromkeys(names)
     return dict(zip(names, (float(inside.min()), float(np.median(inside)), float(inside.max())), strict=True))
@@ -129,9 +131,8 @@ def _agreement(model: NDArray[np.bool_], reader: NDArray[np.bool_]) -> dict[str,
 
 def _touches_border(organ: Volume) -> bool:
     """Whether organ voxels lie on the border of the array; the single slice of a planar image is no border."""
-    present = organ.array > 0
     axes = range(2 if organ.is_planar else 3)
-    return any(bool(np.take(present, (0, -1), axis=axis).any()) for axis in axes)
+    return any(bool((np.moveaxis(organ.array, axis, 0)[end] > 0).any()) for axis in axes for end in (0, -1))
 
 
 def _range_is_foreign(array: NDArray[Any], expected: tuple[float, float] | None) -> bool:
@@ -140,11 +141,12 @@ def _range_is_foreign(array: NDArray[Any], expected: tuple[float, float] | None)
         return False
     low, high = expected
     least, greatest, inside, counted = np.inf, -np.inf, 0, 0
-    for slab in array:  # one at a time, so that no second array of the scan's size is held
-        finite = slab[np.isfinite(slab)]
+    slowest = int(np.argmax(np.abs(array.strides)))
+    for slab in np.moveaxis(array, slowest, 0):  # one at a time, so that no second array of the scan's size is held
+        finite = slab[np.isfinite(slab)] if array.dtype.kind == "f" else slab
         if finite.size:
             least, greatest = min(least, float(finite.min())), max(greatest, float(finite.max()))
-            inside += int(((finite >= low) & (finite <= high)).sum())
+            inside += int(np.count_nonzero((finite >= low) & (finite <= high)))
             counted += finite.size
     span = min(greatest, high) - max(least, low)
     return span < _MIN_RANGE_COVERED * (high - low) or inside < (1 - _MAX_SHARE_OUTSIDE) * counted

@@ -4,6 +4,7 @@ Grids are matched by the extent of their voxels' edges, so the inverse mapping i
 grid and the model's probabilities come back without a shift of half a voxel.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,8 +53,18 @@ def resample_axis(image: Tensor, axis: int, size: int) -> Tensor:
     """Resample one axis of a float tensor to a new size; returns the tensor itself where nothing changes."""
     if image.shape[axis] == size:
         return image
-    weights = axis_weights(image.shape[axis], size).to(image.device, image.dtype)
-    return torch.movedim(torch.tensordot(weights, image, dims=([1], [axis])), 0, axis)
+    return weigh_axis(image, axis, axis_weights(image.shape[axis], size))
+
+
+def weigh_axis(image: Tensor, axis: int, weights: Tensor) -> Tensor:
+    """Replace the values along one axis (counted from the first) by weighted sums of them; weights (new, old)."""
+    weights = weights.to(image.device, image.dtype)
+    before, after = math.prod(image.shape[:axis]), math.prod(image.shape[axis + 1 :])
+    if after == 1:
+        sums = image.reshape(before, -1) @ weights.T
+    else:
+        sums = torch.bmm(weights.expand(before, -1, -1), image.reshape(before, -1, after))
+    return sums.reshape(*image.shape[:axis], len(weights), *image.shape[axis + 1 :])
 
 
 def resample_image(image: Tensor, shape: Sequence[int]) -> Tensor:

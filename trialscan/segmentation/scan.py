@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialscan.errors import GeometryError, SegmentationError
-from trialscan.imaging import Units, Volume
+from trialscan.imaging import Units, Volume, occupied_box
 from trialscan.segmentation.contract import LabelMap, ModelIdentity, Segmenter
 from trialscan.segmentation.quality import Masks, measure_quality, raise_flags
 from trialscan.study.sections import SegmentationSettings
@@ -135,10 +135,13 @@ def _model_organ(answer: LabelMap | None, settings: SegmentationSettings) -> Vol
 
 def _relabel(mask: Volume, mapping: Mapping[int, int]) -> Volume:
     """Labels replaced by the mapping; others become 0."""
-    table: NDArray[np.uint8] = np.zeros(max(int(mask.array.max()), *mapping, 0) + 1, dtype=np.uint8)
-    for source, target in mapping.items():
-        table[source] = target
-    return mask.with_array(table[mask.array], Units.LABEL)
+    renamed: NDArray[np.uint8] = np.zeros_like(mask.array, dtype=np.uint8)
+    box = occupied_box(mask.array > 0)
+    if box is not None:
+        source, target = mask.array[box], renamed[box]
+        for old, new in mapping.items():
+            np.copyto(target, new, where=source == old)
+    return mask.with_array(renamed, Units.LABEL)
 
 
 def _evidence(
@@ -155,9 +158,9 @@ def _lesion_confidence(answer: LabelMap | None, settings: SegmentationSettings) 
     """Mean probability of the model over all voxels that it called lesion."""
     if answer is None:
         return None
-    count = np.bincount(answer.labels.array.ravel(), minlength=max(settings.lesion_labels) + 1)
-    found = [label for label in settings.lesion_labels if label in answer.probability]
-    voxels = sum(int(count[label]) for label in found)
+    labels, told = answer.labels.array, answer.probability
+    count = {label: int(np.count_nonzero(labels == label)) for label in settings.lesion_labels if label in told}
+    voxels = sum(count.values())
     if voxels == 0:
         return None
-    return float(sum(answer.probability[label] * int(count[label]) for label in found) / voxels)
+    return float(sum(told[label] * number for label, number in count.items()) / voxels)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from monai.metrics.utils import ENCODING_KERNEL, get_code_to_measure_table
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
@@ -67,6 +66,8 @@ def surface_distances(predicted: Mask, reference: Mask, axes: Floats) -> Surface
     predicted, reference : (i, j, k), or (i, j) for planar images. `axes` : 3×3 or 3×2, its columns the steps along
         the arrays' axes.
     """
+    from monai.metrics.utils import get_code_to_measure_table  # noqa: PLC0415 - slow to load, see below
+
     codes, other_codes = _neighbour_codes(predicted), _neighbour_codes(reference)
     border, other_border = _is_border(codes), _is_border(other_codes)
     areas = (
@@ -83,6 +84,8 @@ def surface_distances(predicted: Mask, reference: Mask, axes: Floats) -> Surface
 
 def _neighbour_codes(mask: Mask) -> NDArray[np.uint8]:
     """Which voxels around each corner are inside, as bits; one corner more than voxels along each axis."""
+    from monai.metrics.utils import ENCODING_KERNEL  # noqa: PLC0415 - slow to load, and not needed to segment
+
     kernel = np.array(ENCODING_KERNEL[mask.ndim], np.uint8)
     codes = np.zeros([length + 1 for length in mask.shape], np.uint8)
     inside = mask.view(np.uint8)

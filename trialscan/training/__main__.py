@@ -1,11 +1,14 @@
 """`python -m trialscan.training data|fit|export|outliers|assess`: how the shipped models are made."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import torch
 
-from trialscan.segmentation import load_bundle
+from trialscan.imaging import Volume
+from trialscan.phantom import simulate_radiograph
+from trialscan.segmentation import BundleSegmenter, load_bundle
 from trialscan.segmentation.outliers import write_reference
 from trialscan.training import (
     TrainingConfig,
@@ -21,9 +24,11 @@ from trialscan.training import (
     volume_patch,
     write_bundle,
 )
+from trialscan.training.assessment import fresh_scan
 from trialscan.training.calibration import lesion_shift, shift_logits
 from trialscan.training.loop import Sampler
 from trialscan.training.outliers import feature_reference
+from trialscan.training.slice_assessment import assess_slices, by_extent, by_noise, fresh_slice
 
 _CONFIG = click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _CALIBRATION_SCANS = 40
@@ -116,7 +121,9 @@ def export(
 @click.option("--count", type=click.IntRange(min=10), default=200, show_default=True)
 def outliers(bundle: Path, first_seed: int, count: int) -> None:
     """Add to a bundle what its network makes of simulated scans, so that scans unlike them are recognised."""
-    reference = feature_reference(load_bundle(bundle), range(first_seed, first_seed + count))
+    segmenter = load_bundle(bundle)
+    scan = _simulator(segmenter, bundle)
+    reference = feature_reference(segmenter, map(scan, range(first_seed, first_seed + count)))
     digest = write_reference(reference, bundle)
     click.echo(f"{reference.layer}: {reference.mean.size} channels of {count} scans; features sha256 {digest}")
 
@@ -131,7 +138,12 @@ def assess(bundle: Path, first_seed: int, count: int, out: Path) -> None:
     segmenter = load_bundle(bundle)
     out.mkdir(parents=True, exist_ok=True)
     seeds = range(first_seed, first_seed + count)
-    if segmenter.spec.kind == "planar":
+    settings = _slices(bundle)
+    if settings is not None:
+        scans = assess_slices(segmenter, settings.data, seeds)
+        click.echo(by_extent(scans).to_string())
+        click.echo(by_noise(scans).to_string())
+    elif segmenter.spec.kind == "planar":
         scans = assess_planar(segmenter, seeds)
     else:
         result = assess_volume(segmenter, seeds)
@@ -141,6 +153,23 @@ def assess(bundle: Path, first_seed: int, count: int, out: Path) -> None:
         click.echo(result.by_noise().to_string())
     scans.to_csv(out / "scans.csv", index=False)
     click.echo(scans.to_string())
+
+
+def _slices(bundle: Path) -> TrainingConfig | None:
+    """The configuration beside a model of CT slices; None for other models, and for a bundle that lacks it."""
+    path = bundle / "training.yaml"
+    settings = load_config(path) if path.is_file() else None
+    return settings if settings is not None and settings.planar_source == "ct_slice" else None
+
+
+def _simulator(segmenter: BundleSegmenter, bundle: Path) -> Callable[[int], Volume]:
+    """What makes a scan of a seed, of the kind that the model takes."""
+    settings = _slices(bundle)
+    if settings is not None:
+        return lambda seed: fresh_slice(settings.data, seed)[0]
+    if segmenter.spec.kind == "planar":
+        return lambda seed: simulate_radiograph(seed).image
+    return lambda seed: fresh_scan(seed)[0].image
 
 
 if __name__ == "__main__":

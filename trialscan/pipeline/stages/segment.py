@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trialscan.imaging import Units, read_mask, read_volume, write_volume
+from trialscan.imaging import Units, read_mask, read_volume, write_volumes
 from trialscan.pipeline.setting import Model, Setting, VisitInput
 from trialscan.pipeline.stages.json_file import read_json, write_json
 from trialscan.pipeline.tasks import Task, Written
@@ -16,7 +16,7 @@ from trialscan.segmentation.device import device_name
 from trialscan.segmentation.stopwatch import Stopwatch
 from trialscan.study import Scan, SegmentationSettings
 
-VERSION = 2
+VERSION = 3
 PERCENT = "probability.nii.gz"
 LEAST_PERCENT = 5
 
@@ -70,19 +70,14 @@ def segment(run: Path, arguments: SegmentArguments, failures: Mapping[str, str])
 def write_segmentation(run: Path, folder: str, result: Segmentation) -> list[str]:
     """Write masks, the model's lesion probability (0 below 5 %, to spare space) and facts; returns the paths."""
     (run / folder).mkdir(parents=True, exist_ok=True)
-    names = [f"{folder}/lesions.nii.gz", f"{folder}/segmentation.json"]
-    write_volume(run / names[0], result.lesions)
-    (run / folder / "organ.nii.gz").unlink(missing_ok=True)
-    if result.organ is not None:
-        names.append(f"{folder}/organ.nii.gz")
-        write_volume(run / names[-1], result.organ)
-    (run / folder / PERCENT).unlink(missing_ok=True)
+    masks = {"lesions.nii.gz": result.lesions, "organ.nii.gz": result.organ, PERCENT: None}
     if result.probability_percent is not None:
-        names.append(f"{folder}/{PERCENT}")
         percent = result.probability_percent.array
-        write_volume(
-            run / names[-1], result.probability_percent.with_array(np.where(percent < LEAST_PERCENT, 0, percent))
-        )
+        masks[PERCENT] = result.probability_percent.with_array(np.where(percent < LEAST_PERCENT, 0, percent))
+    for name in masks:
+        (run / folder / name).unlink(missing_ok=True)
+    write_volumes({run / folder / name: mask for name, mask in masks.items() if mask is not None})
+    names = [f"{folder}/segmentation.json", *(f"{folder}/{name}" for name, mask in masks.items() if mask is not None)]
     facts = {
         "organ_source": result.organ_source,
         "lesion_source": result.lesion_source,
@@ -91,7 +86,7 @@ def write_segmentation(run: Path, folder: str, result: Segmentation) -> list[str
         "quality": result.quality,
         "flags": list(result.flags),
     }
-    write_json(run / names[1], facts)
+    write_json(run / names[0], facts)
     return names
 
 
