@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from trialscan.audit import Finding, verify_run
 from trialscan.errors import SegmentationError
@@ -36,6 +36,9 @@ from trialscan.statistics import ArmComparison
 from trialscan.study import find_protocol, load_protocol, resolve_model
 from trialscan.study.sections import RegistrationSettings
 from trialscan.study.shipped import shipped_folder
+
+if TYPE_CHECKING:
+    from trialscan.training.deployment import Deployment, Form
 
 
 def run(
@@ -243,8 +246,23 @@ def models(folder: str | Path | None = None) -> list[ModelFacts]:
 
 def describe_model(name_or_path: str | Path) -> ModelFacts:
     """What one model expects and gives: a shipped one by name, or a folder. Raises SegmentationError for neither."""
+    return read_model_facts(_model_folder(name_or_path))
+
+
+def export_model(name_or_path: str | Path, out: str | Path, form: "Form" = "torchscript") -> "Deployment":
+    """A model, a shipped one by name or a folder, for another runtime: `torchscript`, `onnx` or `monai`.
+
+    Raises SegmentationError where the model cannot be read or the exported one answers otherwise, UsageError where
+    `out` exists or has the wrong suffix.
+    """
+    from trialscan.training.deployment import export_model as export  # noqa: PLC0415, training is this verb's alone
+
+    return export(_model_folder(name_or_path), Path(out), form)
+
+
+def _model_folder(name_or_path: str | Path) -> Path:
     shipped = shipped_folder() / "models" / str(name_or_path)
-    return read_model_facts(shipped if shipped.is_dir() else Path(name_or_path))
+    return shipped if shipped.is_dir() else Path(name_or_path)
 
 
 def evaluate(

@@ -1,19 +1,22 @@
-"""`trialscan model list` and `trialscan model show MODEL`."""
+"""`trialscan model list`, `trialscan model show MODEL` and `trialscan model export MODEL`."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trialscan import api
 from trialscan.segmentation import ModelFacts
 
+if TYPE_CHECKING:
+    from trialscan.training.deployment import Form
+
 
 @click.group()
 def model() -> None:
-    """What models there are, what they expect and what they give. No model is loaded, and none of its code runs."""
+    """What models there are, what they expect and give, and what other runtimes can load."""
 
 
 @model.command(name="list")
@@ -38,6 +41,29 @@ def show(name: str, as_json: bool) -> None:
     """What the model NAME, a shipped one or a folder, expects and gives, and the digests that a protocol pins."""
     facts = api.describe_model(name)
     click.echo(json.dumps(_plain(facts), indent=2) if as_json else "\n".join(_lines(facts)))
+
+
+@model.command()
+@click.argument("name")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write; a folder for monai.")
+@click.option(
+    "--form",
+    type=click.Choice(["torchscript", "onnx", "monai"]),
+    default="torchscript",
+    show_default=True,
+    help="What to write; onnx needs trialscan[onnx].",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def export(name: str, out: Path, form: "Form", as_json: bool) -> None:
+    """The model NAME, a shipped one or a folder, for another runtime, checked to give the same answers."""
+    made = api.export_model(name, out, form)
+    if as_json:
+        click.echo(json.dumps(asdict(made) | {"path": str(made.path)}, indent=2))
+        return
+    click.echo(f"{made.path}: {made.model} {made.version} as {made.form}, sha256 {made.sha256}")
+    click.echo(
+        f"largest difference of a class probability {made.largest_difference:.1g} in {made.voxels_compared} values"
+    )
 
 
 def _plain(facts: ModelFacts) -> dict[str, Any]:
