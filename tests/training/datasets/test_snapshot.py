@@ -71,3 +71,24 @@ def test_every_fault_is_listed() -> None:
 def test_another_file_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"folder/snapshot\.json"):
         Snapshot.from_json(text, "folder/snapshot.json")
+
+
+@pytest.mark.parametrize("path", ["../a.png", "/a.png", "a/../b.png", "./a.png", "a//b.png", ""])
+def test_a_path_that_leaves_the_snapshot_is_refused(path: str) -> None:
+    snapshot = a_snapshot()
+    with pytest.raises(InputError, match="expected a plain relative path"):
+        replace(snapshot, files=(*snapshot.files, SnapshotFile(path, "0" * 64, 1)))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "a" * 65])
+def test_a_name_that_is_no_folder_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="expected letters"):
+        replace(a_snapshot(), name=name)
+
+
+def test_a_folder_beside_one_of_a_longer_name() -> None:
+    snapshot = a_snapshot()
+    names = ("s-1/a", "s/a", "s/b", "s.x", "s0")
+    snapshot = replace(snapshot, files=(*snapshot.files, *(SnapshotFile(name, "0" * 64, 1) for name in names)))
+    assert [file.path for file in snapshot.files_of("s")] == ["s/a", "s/b"]
+    assert [file.path for file in snapshot.files_of("s0")] == ["s0"]

@@ -8,15 +8,21 @@ same names. Where the bytes lie is the store's business.
 
 import hashlib
 import json
+import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, Self
 
 from trialscan.errors import Fault, InputError
 
 SCHEMA = "trialscan-snapshot-1"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_AFTER_SLASH = chr(ord("/") + 1)
 
 
 @dataclass(frozen=True, order=True)
@@ -84,7 +90,7 @@ class Snapshot:
         if faults := tuple(self._faults()):
             raise InputError(faults)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the snapshot's canonical JSON."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
@@ -101,7 +107,11 @@ class Snapshot:
 
     def files_of(self, path: str) -> tuple[SnapshotFile, ...]:
         """The file of that path, or the files below the folder of that path; empty where there is none."""
-        return tuple(file for file in self.files if file.path == path or file.path.startswith(f"{path}/"))
+        first = bisect_left(self.files, path, key=_path)
+        if first < len(self.files) and self.files[first].path == path:
+            return (self.files[first],)
+        start, end = (bisect_left(self.files, path + mark, key=_path) for mark in ("/", _AFTER_SLASH))
+        return self.files[start:end]
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no white space, UTF-8."""
@@ -138,6 +148,11 @@ class Snapshot:
             raise InputError([Fault(where, f"not a snapshot: {error}")]) from error
 
     def _faults(self) -> Iterator[Fault]:
+        if not _NAME.fullmatch(self.name):
+            yield Fault(f"name {self.name!r}", "expected letters, digits, - and _ only, 64 at most")
+        for file in self.files:
+            if not _stays_inside(file.path):
+                yield Fault(f"{self.name}: file {file.path}", "expected a plain relative path, without . and ..")
         if not self.cases:
             yield Fault(self.name, "no cases; expected at least one image with its mask")
         if 0 not in self.labels:
@@ -180,6 +195,15 @@ class Snapshot:
             for value, label in sorted(mask.values.items()):
                 if label not in self.labels:
                     yield Fault(where, f"{mask.path}: value {value} means {label}; expected one of {list(self.labels)}")
+
+
+def _stays_inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return bool(parts) and ".." not in parts and not path.startswith("/") and "/".join(parts) == path
+
+
+def _path(file: SnapshotFile) -> str:
+    return file.path
 
 
 def _case(content: Mapping[str, Any]) -> AnnotatedCase:
