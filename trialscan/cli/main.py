@@ -25,6 +25,7 @@ COMMANDS = {
     "simulate": "a phantom trial with known truth; power of a design",
     "model": "what models there are, what each expects and gives",
     "evaluate": "compare masks with a reference",
+    "train": "fine-tune and cross-validate on a snapshot of annotated scans",
     "verify": "check a run folder against its own record",
 }
 
