@@ -38,6 +38,7 @@ from trialscan.study.sections import RegistrationSettings
 from trialscan.study.shipped import shipped_folder
 
 if TYPE_CHECKING:
+    from trialscan.training.comparison import Metric, ModelComparison
     from trialscan.training.deployment import Deployment, Form
 
 
@@ -258,6 +259,21 @@ def export_model(name_or_path: str | Path, out: str | Path, form: "Form" = "torc
     from trialscan.training.deployment import export_model as export  # noqa: PLC0415, training is this verb's alone
 
     return export(_model_folder(name_or_path), Path(out), form)
+
+
+def compare_models(
+    experiments: Sequence[str | Path], metric: "Metric" = "dice", out: str | Path | None = None
+) -> "ModelComparison":
+    """Rank the variants of experiments (folders of `train`) on the same cases; write the tables to the folder `out`.
+
+    Raises InputError where a folder is no finished experiment, or the cases are not the same.
+    """
+    from trialscan.training.comparison import compare_experiments  # noqa: PLC0415, training is this verb's alone
+
+    found = compare_experiments([Path(folder) for folder in experiments], metric)
+    if out is not None:
+        found.write(Path(out))
+    return found
 
 
 def _model_folder(name_or_path: str | Path) -> Path:

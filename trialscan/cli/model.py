@@ -1,4 +1,4 @@
-"""`trialscan model list`, `trialscan model show MODEL` and `trialscan model export MODEL`."""
+"""`trialscan model list`, `show MODEL`, `export MODEL` and `compare EXPERIMENT …`."""
 
 import json
 from dataclasses import asdict
@@ -11,6 +11,7 @@ from trialscan import api
 from trialscan.segmentation import ModelFacts
 
 if TYPE_CHECKING:
+    from trialscan.training.comparison import Metric
     from trialscan.training.deployment import Form
 
 
@@ -64,6 +65,30 @@ def export(name: str, out: Path, form: "Form", as_json: bool) -> None:
     click.echo(
         f"largest difference of a class probability {made.largest_difference:.1g} in {made.voxels_compared} values"
     )
+
+
+@model.command()
+@click.argument("experiments", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--metric",
+    type=click.Choice(["dice", "surface_dice_2mm", "hd95_mm"]),
+    default="dice",
+    show_default=True,
+    help="What is compared.",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the tables as CSV.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def compare(experiments: tuple[Path, ...], metric: "Metric", out: Path | None, as_json: bool) -> None:
+    """Rank the variants of EXPERIMENTS (folders of trialscan train) on the same cases, with paired differences."""
+    found = api.compare_models(experiments, metric, out)
+    if as_json:
+        rows = {
+            name: json.loads(table.to_json(orient="records", double_precision=15))
+            for name, table in found.tables.items()
+        }
+        click.echo(json.dumps(rows, indent=2))
+        return
+    click.echo(found.text())
 
 
 def _plain(facts: ModelFacts) -> dict[str, Any]:
