@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -46,7 +46,9 @@ class Contest:
     @property
     def attributes(self) -> tuple[str, ...]:
         """What is known of the cases."""
-        return tuple(name.removeprefix(ATTRIBUTE) for name in self.table if name.startswith(ATTRIBUTE))
+        return tuple(
+            name.removeprefix(ATTRIBUTE) for name in map(str, self.table.columns) if name.startswith(ATTRIBUTE)
+        )
 
     @property
     def lower_wins(self) -> bool:
@@ -91,7 +93,8 @@ def read_contest(folders: Sequence[Path], metric: Metric = "dice") -> Contest:
 def _scores(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """A row a case and label; of several seeds the mean score."""
     keys = ["case_id", "label"]
-    kept = ["patient_id", "group", "reference_size", "size_unit", *(c for c in rows if c.startswith(ATTRIBUTE))]
+    attributes = [name for name in map(str, rows.columns) if name.startswith(ATTRIBUTE)]
+    kept = ["patient_id", "group", "reference_size", "size_unit", *attributes]
     found = rows.groupby(keys, sort=True)[metric].mean().rename("score").reset_index()
     return found.merge(rows.drop_duplicates(keys)[[*keys, *kept]], on=keys, validate="one_to_one")
 
@@ -121,7 +124,7 @@ def _judged(table: pd.DataFrame) -> set[tuple[str, str]]:
     return set(zip(table["case_id"], table["label"], strict=True))
 
 
-def _lock(folder: Path) -> tuple[str, Mapping[str, object]]:
+def _lock(folder: Path) -> tuple[str, Mapping[str, Any]]:
     content = YAML(typ="safe").load(_file(folder, LOCK).read_text(encoding="utf-8"))
     return str(content["name"]), content
 
@@ -134,6 +137,6 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _text_columns(folder: Path) -> dict[str, str]:
-    names = pd.read_csv(folder / CASES, nrows=0).columns
+    names = map(str, pd.read_csv(folder / CASES, nrows=0).columns)
     text = ("variant", "case_id", "patient_id", "group", "label", "size_unit")
     return {name: "str" for name in names if name in text or name.startswith(ATTRIBUTE)}

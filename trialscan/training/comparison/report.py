@@ -29,15 +29,13 @@ class ModelComparison:
 
     def text(self) -> str:
         """Ranks, differences, and the subgroups whose scores differ after Holm's adjustment."""
-        found = self.tables["subgroups"]
+        pairs, found = self.tables["pairs"], self.tables["subgroups"]
         unlike = found[found["p_holm"].astype(float) < _CALLED]
         return "\n\n".join(
             [
                 f"{self.contest.metric} on the same cases, each judged by networks that did not learn from it",
                 _shown(self.tables["ranking"]),
-                _shown(self.tables["pairs"])
-                if len(self.tables["pairs"])
-                else "one contestant, nothing to compare with",
+                _shown(pairs) if len(pairs) else "one contestant, nothing to compare with",
                 _shown(unlike) if len(unlike) else "no subgroup differs beyond chance (Holm)",
             ]
         )

@@ -98,10 +98,9 @@ def size_bands(sizes: pd.Series, unit: str) -> pd.Series:
     names = [f"below {inner[0]:.4g} {unit}"]
     names += [f"{low:.4g} to {high:.4g} {unit}" for low, high in pairwise(inner)]
     names.append(f"from {inner[-1]:.4g} {unit}")
-    ordered = pd.Categorical.from_codes(
-        np.where(sizes > 0, np.searchsorted(inner, sizes, side="right") + 1, 0), ["absent", *names], ordered=True
-    )
-    return pd.Series(ordered, index=sizes.index)
+    places = np.where(sizes > 0, np.searchsorted(inner, sizes, side="right") + 1, 0)
+    levels = ["absent", *names]
+    return pd.Series(pd.Categorical([levels[place] for place in places], levels, ordered=True), index=sizes.index)
 
 
 def attribute_levels(values: pd.Series) -> pd.Series:
