@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from trialscan.audit import Finding, verify_run
-from trialscan.errors import SegmentationError
+from trialscan.errors import SegmentationError, UsageError
 from trialscan.imaging import Units, Volume, read_mask, read_volume
 from trialscan.phantom import load_design, simulate_trial
 from trialscan.pipeline.analyze import TableColumns, analyze_table
@@ -40,6 +40,7 @@ from trialscan.study.shipped import shipped_folder
 if TYPE_CHECKING:
     from trialscan.training.comparison import Metric, ModelComparison
     from trialscan.training.deployment import Deployment, Form
+    from trialscan.training.promotion import Promotion
 
 
 def run(
@@ -274,6 +275,57 @@ def compare_models(
     if out is not None:
         found.write(Path(out))
     return found
+
+
+def promote_model(
+    fit: str | Path,
+    out: str | Path,
+    version: str,
+    by: str,
+    *,
+    against: str | Path | None = None,
+    judged_by: str | None = None,
+    metric: "Metric" = "dice",
+    incumbent_labels: Sequence[str] = (),
+    force: bool = False,
+    reason: str | None = None,
+    store: str | Path | None = None,
+) -> "Promotion":
+    """Make the bundle of a fit of an experiment if it is better than the model in use, or by force with a reason.
+
+    `incumbent_labels` are of the form `lesion=ground_glass+consolidation`.
+
+    Raises
+    ------
+    PromotionError
+        It is not better, and no reason is given.
+    InputError, UsageError
+        The fit, its snapshot or the words do not fit.
+    """
+    from trialscan.training import promotion  # noqa: PLC0415, training is this verb's alone
+    from trialscan.training.datasets.store import DatasetStore  # noqa: PLC0415, likewise
+
+    if force != bool(reason and reason.strip()):
+        raise UsageError("--force", "it alone" if force else "a reason without it", "--force together with --reason")
+    request = promotion.PromotionRequest(
+        Path(fit),
+        Path(out),
+        version,
+        by,
+        against=None if against is None else _model_folder(against),
+        judged_by=judged_by,
+        metric=metric,
+        incumbent_labels=dict(_renamed(words) for words in incumbent_labels),
+        reason=reason,
+    )
+    return promotion.promote(request, DatasetStore(None if store is None else Path(store)))
+
+
+def _renamed(words: str) -> tuple[str, tuple[str, ...]]:
+    name, found, labels = words.partition("=")
+    if not (name and found and labels):
+        raise UsageError("--incumbent-labels", repr(words), "CLASS=LABEL or CLASS=LABEL+LABEL")
+    return name, tuple(labels.split("+"))
 
 
 def _model_folder(name_or_path: str | Path) -> Path:

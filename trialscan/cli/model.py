@@ -1,4 +1,4 @@
-"""`trialscan model list`, `show MODEL`, `export MODEL` and `compare EXPERIMENT …`."""
+"""`trialscan model list`, `show MODEL`, `export MODEL`, `compare EXPERIMENT …` and `promote FIT`."""
 
 import json
 from dataclasses import asdict
@@ -89,6 +89,50 @@ def compare(experiments: tuple[Path, ...], metric: "Metric", out: Path | None, a
         click.echo(json.dumps(rows, indent=2))
         return
     click.echo(found.text())
+
+
+@model.command()
+@click.argument("fit", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new bundle; its name is the model's.")
+@click.option("--version", required=True, help="The model's version, such as 1.1.0.")
+@click.option("--by", required=True, help="Who promotes it.")
+@click.option("--against", help="The model in use: a shipped one by name, or a folder.")
+@click.option("--judged-by", help="The class, or union of classes, that decides.  [default: the first]")
+@click.option(
+    "--metric",
+    type=click.Choice(["dice", "surface_dice_2mm", "hd95_mm"]),
+    default="dice",
+    show_default=True,
+    help="What is compared.",
+)
+@click.option(
+    "--incumbent-labels",
+    multiple=True,
+    metavar="CLASS=LABEL[+LABEL]",
+    help="What the model in use calls a class.",
+)
+@click.option("--force", is_flag=True, help="Promote it although it was not shown to be better; needs --reason.")
+@click.option("--reason", help="Why it is promoted all the same; recorded.")
+@click.option("--store", type=click.Path(file_okay=False, path_type=Path), help="The store of snapshots.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def promote(as_json: bool, **asked: Any) -> None:  # noqa: ANN401 - click's options, handed on by name
+    """Make the bundle of FIT (EXPERIMENT/<variant>/seed-<s>/fold-<k>) if it is better than the model in use.
+
+    Both run on the cases that the snapshot holds out, or that this fold did not learn from.
+    """
+    made = api.promote_model(**asked)
+    facts = {
+        "bundle": str(made.bundle),
+        "weights_sha256": made.weights_sha256,
+        "better": made.better,
+        "judged_on": made.evidence,
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    click.echo("\n".join(f"{name}: {value}" for name, value in facts.items()))
+    if made.comparison is not None:
+        click.echo(f"\n{made.comparison.text()}")
 
 
 def _plain(facts: ModelFacts) -> dict[str, Any]:

@@ -80,7 +80,13 @@ def read_contest(folders: Sequence[Path], metric: Metric = "dice") -> Contest:
     tables: list[pd.DataFrame] = []
     for folder in folders:
         experiment, lock = _lock(folder)
-        cases = pd.read_csv(_file(folder, CASES), keep_default_na=False, na_values=[""], dtype=_text_columns(folder))
+        cases = pd.read_csv(
+            _file(folder, CASES),
+            keep_default_na=False,
+            na_values=[""],
+            dtype=_text_columns(folder),
+            float_precision="round_trip",
+        )
         for variant, rows in cases.groupby("variant", sort=False):
             name = f"{experiment}/{variant}"
             contestants.append(Contestant(name, str(lock["snapshot_sha256"]), str(lock["start_sha256"][variant])))

@@ -22,17 +22,22 @@ def predict_case(network: LoadedNetwork, case: PreparedCase) -> Volume:
 def measure_case(predicted: Volume, reference: Volume, classes: Classes) -> Iterator[Measures]:
     """Agreement for each class and each union: label, Dice, sizes, and surface Dice where millimetres are known."""
     for name, members in classes.measured.items():
-        found = compare_masks(_mask(predicted, members), _mask(reference, members))
-        unit = next(unit for unit in ("ml", "mm2", "voxels") if found[f"reference_{unit}"] is not None)
-        yield {
-            "label": name,
-            "dice": found["dice"],
-            "surface_dice_2mm": found["surface_dice_2mm"],
-            "hd95_mm": found["hd95_mm"],
-            "reference_size": found[f"reference_{unit}"],
-            "predicted_size": found[f"predicted_{unit}"],
-            "size_unit": "pixels" if unit == "voxels" and reference.is_planar else unit,
-        }
+        yield measures(name, _mask(predicted, members), _mask(reference, members))
+
+
+def measures(label: str, predicted: Volume, reference: Volume) -> Measures:
+    """Agreement of two masks on one grid, as a row of `cases.csv`."""
+    found = compare_masks(predicted, reference)
+    unit = next(unit for unit in ("ml", "mm2", "voxels") if found[f"reference_{unit}"] is not None)
+    return {
+        "label": label,
+        "dice": found["dice"],
+        "surface_dice_2mm": found["surface_dice_2mm"],
+        "hd95_mm": found["hd95_mm"],
+        "reference_size": found[f"reference_{unit}"],
+        "predicted_size": found[f"predicted_{unit}"],
+        "size_unit": "pixels" if unit == "voxels" and reference.is_planar else unit,
+    }
 
 
 def validation_dice(network: LoadedNetwork, cases: Sequence[PreparedCase]) -> float:

@@ -86,7 +86,7 @@ def prepare_case(
         ]
     except TrialscanError as error:
         return (Fault(where, str(error)),)
-    labels, faults = _merged_masks(case, paths, images[0])
+    labels, faults = merged_masks(case, paths, images[0])
     if images[0].is_planar != preparation.planar:
         wanted = "a single image" if preparation.planar else "several slices"
         faults.append(Fault(where, f"an image of shape {images[0].shape}; expected {wanted}"))
@@ -99,7 +99,7 @@ def prepare_case(
         return (Fault(where, str(error)),)
 
 
-def _merged_masks(
+def merged_masks(
     case: AnnotatedCase, paths: Mapping[str, Path], image: Volume
 ) -> tuple[NDArray[np.int64], list[Fault]]:
     """The snapshot's labels on the image's grid, later masks over earlier ones, and what is wrong with the masks."""

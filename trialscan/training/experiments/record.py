@@ -109,6 +109,8 @@ def write_fit(fit: Fit, fitted: Fitted, rows: list[dict[str, Any]], folder: Path
         "network": dict(design.network),
         "model": spec.model_copy(update={"weights_sha256": digest}).model_dump(mode="json"),
         "channels": [channel.model_dump(mode="json") for channel in design.preparation.channels],
+        "of": {str(label): index for label, index in design.classes.of.items()},
+        "combined": {name: list(members) for name, members in design.classes.combined.items()},
         "learnt_from": len(fit.fold.learn),
         "watched": len(fit.fold.watch),
         "predicted": len(fit.fold.predict),
