@@ -55,9 +55,7 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def placed_faults(
-    error: ValidationError, source: YamlSource, whole: type[Section] = Protocol
-) -> Iterator[PlacedFault]:
+def placed_faults(error: ValidationError, source: YamlSource, whole: type[Section] = Protocol) -> Iterator[PlacedFault]:
     """Every fault of a failed validation of `source`, at the value concerned or, for names of fields, at the name."""
     for detail in error.errors(include_url=False):
         path = tuple(str(step) for step in detail["loc"])

@@ -38,9 +38,7 @@ class PictureTask(Protocol):
         ...
 
 
-def take_picture(
-    image: Tensor, labels: Tensor, config: PictureTask, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+def take_picture(image: Tensor, labels: Tensor, config: PictureTask, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """A random picture of grey levels 0 … 1 (i, j) and its labels, as the network sees it."""
     settings = config.planar
     size = config.patch[0]
