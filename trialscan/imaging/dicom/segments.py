@@ -50,11 +50,15 @@ def _label(segmentation: highdicom.seg.Segmentation, number: int) -> str:
 def _on_grid(where: str, drawn: NDArray[np.bool_], affine: NDArray[np.float64], like: Volume) -> NDArray[np.bool_]:
     """Set the image's voxels that the drawn ones are; `affine` maps indices of `drawn` to LPS mm."""
     mask = np.zeros(like.shape, dtype=np.bool_)
-    step = np.linalg.inv(like.affine[:3, :3]) @ affine[:3, :3]
+    # The distance to the next slice means nothing where there is none.
+    step = (np.linalg.inv(like.affine[:3, :3]) @ affine[:3, :3])[:, np.array(drawn.shape) > 1]
     indices = np.argwhere(drawn)
     exact = like.to_index(indices @ affine[:3, :3].T + affine[:3, 3])
     nearest = np.rint(exact).astype(int)
-    if np.abs(step - np.rint(step)).max() > _OFF_VOXEL or np.abs(exact - nearest).max(initial=0.0) > _OFF_VOXEL:
+    if (
+        np.abs(step - np.rint(step)).max(initial=0.0) > _OFF_VOXEL
+        or np.abs(exact - nearest).max(initial=0.0) > _OFF_VOXEL
+    ):
         spacing = np.linalg.norm(affine[:3, :3], axis=0).round(3).tolist()
         raise GeometryError(
             where,
