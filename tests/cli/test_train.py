@@ -56,7 +56,7 @@ def call(folder: Path, *options: str) -> Result:
 
 
 def test_a_dry_run_checks_and_trains_nothing(folder, monkeypatch):
-    unrehearsed = partial(train_experiment, rehearsal=lambda design, device: Rehearsed(2**30, 6.0))
+    unrehearsed = partial(train_experiment, rehearsal=lambda *_: Rehearsed(2**30, 6.0))
     monkeypatch.setattr("trialscan.cli.train.train_experiment", unrehearsed)
     found = call(folder, "--dry-run")
     assert found.exit_code == 0
