@@ -23,6 +23,7 @@ COMMANDS = {
     "analyze": "compare arms on any long table",
     "report": "rebuild the reports of a finished run",
     "simulate": "a phantom trial with known truth; power of a design",
+    "dataset": "immutable versions of annotated scans, for training that can be traced",
     "model": "what models there are, what each expects and gives",
     "evaluate": "compare masks with a reference",
     "train": "fine-tune and cross-validate on a snapshot of annotated scans",

@@ -44,9 +44,11 @@ class FolderStore:
         self.root, self.snapshot = root, snapshot
 
     def find(self, name_or_digest: str) -> Snapshot:
+        assert name_or_digest == self.snapshot.name
         return self.snapshot
 
     def path_of(self, snapshot: Snapshot, path: str) -> Path:
+        assert snapshot == self.snapshot
         return self.root / path
 
     def check(self, snapshot: Snapshot) -> None:

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -63,14 +64,16 @@ def keep(source: Path, target: Path, partial: Path, *, own_bytes: bool) -> Kept:
     """
     ways: list[tuple[Kept, Callable[[Path, Path], bool]]] = [(Kept.REFLINK, reflink)]
     ways.append((Kept.COPY, _copy) if own_bytes else (Kept.HARDLINK, hardlink))
-    with tempfile.TemporaryDirectory(dir=partial) as folder:
-        unfinished = Path(folder) / "bytes"
+    unfinished = partial / uuid.uuid4().hex
+    try:
         for kind, way in ways:
             if way(source, unfinished):
                 if kind is not Kept.HARDLINK:
                     unfinished.chmod(0o444)
                 unfinished.replace(target)
                 return kind
+    finally:
+        unfinished.unlink(missing_ok=True)
     return Kept.POINTER
 
 

@@ -61,6 +61,11 @@ class ObjectStore:
             self._point(target, _Pointer(str(source), status.st_size, status.st_mtime_ns))
         return kept
 
+    def holds(self, file: SnapshotFile) -> bool:
+        """Whether the store has the file or knows where it lies; its bytes are not looked at."""
+        target = self._of(self._objects, file.sha256)
+        return target.exists() or _pointer_file(target).exists()
+
     def place(self, file: SnapshotFile) -> Path:
         """Where the file's bytes can be read now; fetches what a URL names, and checks that against the digest.
 

@@ -10,6 +10,7 @@ cache/ab/<sha256>                 what was fetched from a URL; may be deleted
 
 import json
 import os
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trialscan.errors import Fault, InputError
-from trialscan.training.datasets.keeping import Kept, write_whole
+from trialscan.training.datasets.keeping import Kept, hardlink, write_whole
 from trialscan.training.datasets.objects import ObjectStore
 from trialscan.training.datasets.snapshot import Snapshot, SnapshotFile
 
@@ -58,6 +59,7 @@ class DatasetStore:
     ) -> dict[Kept, int]:
         """Record a snapshot whose files lie at `locations` (paths or URLs, by path in the snapshot).
 
+        Files that the store holds already need no location.
         Tells how many files are held in which way. Masks become bytes of the store's own, for they are small and are
         what is edited; images are linked where no reflink can be made. A snapshot that is there already keeps its
         record. The name stands for this snapshot from now on.
@@ -65,14 +67,17 @@ class DatasetStore:
         Raises
         ------
         InputError
-            A file has no location, or is not there with the recorded size: every one is named, nothing is recorded.
+            A file has no location and is not held, or is not there with its size: each is named, nothing recorded.
         """
         masks = {file.path for case in snapshot.cases for mask in case.masks for file in snapshot.files_of(mask.path)}
         kept: Counter[Kept] = Counter()
         faults: list[Fault] = []
         for file in snapshot.files:
             if file.path not in locations:
-                faults.append(Fault(file.path, "no location given for it"))
+                if self.objects.holds(file):
+                    kept[Kept.PRESENT] += 1
+                else:
+                    faults.append(Fault(file.path, "no location given for it"))
                 continue
             try:
                 kept[self.objects.take(file, locations[file.path], own_bytes=file.path in masks)] += 1
@@ -151,9 +156,9 @@ class DatasetStore:
         if not place.is_file():
             raise InputError([Fault(file.path, f"missing: there is no {place}; put it back")])
         link.parent.mkdir(parents=True, exist_ok=True)
-        inside = place.is_relative_to(self.root)
-        unfinished = link.with_name(f".{link.name}.{os.getpid()}")
-        unfinished.symlink_to(os.path.relpath(place, link.parent) if inside else place)
+        unfinished = self.objects.partial / uuid.uuid4().hex
+        if not (place.is_relative_to(self.root) and hardlink(place, unfinished)):
+            unfinished.symlink_to(place.absolute())
         unfinished.replace(link)
 
     def _record(self, snapshot: Snapshot, record: Record) -> None:

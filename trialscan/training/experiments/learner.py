@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from monai.losses import DiceCELoss, DiceFocalLoss
+from monai.losses import DiceCELoss, DiceLoss, FocalLoss
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -51,31 +51,41 @@ def _schedule(optimiser: torch.optim.Optimizer, settings: OptimiserSettings, ste
     return LambdaLR(optimiser, factor)
 
 
+class DiceFocal(nn.Module):
+    """MONAI's Dice without the background, and its focal loss with it.
+
+    Its own DiceFocalLoss takes the softmax of what is left once the background is gone: with one class it learns
+    nothing from the focal part.
+    """
+
+    def __init__(self, settings: LossSettings, weight: Tensor | None) -> None:
+        super().__init__()
+        dice_weight = None if weight is None else weight[1:]
+        self.dice = DiceLoss(include_background=False, softmax=True, batch=True, weight=dice_weight)
+        self.focal = FocalLoss(use_softmax=True, gamma=settings.focal_gamma, weight=weight)
+        self.settings = settings
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The weighted sum of both."""
+        dice: Tensor = self.settings.dice_weight * self.dice(logits, target)
+        focal: Tensor = self.settings.voxel_weight * self.focal(logits, target)
+        return dice + focal
+
+
 def make_loss(settings: LossSettings) -> nn.Module:
-    """MONAI's loss of logits and one-hot classes; the background counts in its voxel-wise part only."""
+    """MONAI's losses of logits and one-hot classes; the background counts in the voxel-wise part only."""
     weight = None if settings.class_weights is None else torch.tensor(settings.class_weights)
-    if settings.kind == "dice_ce":
-        found = DiceCELoss(
-            include_background=False,
-            softmax=True,
-            batch=True,
-            weight=weight,
-            lambda_dice=settings.dice_weight,
-            lambda_ce=settings.voxel_weight,
-        )
-    else:
-        found = DiceFocalLoss(
-            include_background=False,
-            softmax=True,
-            batch=True,
-            gamma=settings.focal_gamma,
-            weight=None if weight is None else weight[1:],
-            lambda_dice=settings.dice_weight,
-            lambda_focal=settings.voxel_weight,
-        )
-    if not isinstance(found, nn.Module):
-        raise TypeError("MONAI's loss is not a module")
-    return found
+    if settings.kind == "dice_focal":
+        return DiceFocal(settings, weight)
+    loss: nn.Module = DiceCELoss(
+        include_background=False,
+        softmax=True,
+        batch=True,
+        weight=weight,
+        lambda_dice=settings.dice_weight,
+        lambda_ce=settings.voxel_weight,
+    )
+    return loss
 
 
 def take_step(learner: Learner, loss: nn.Module, images: Tensor, classes: Tensor, *, amp: bool) -> float:

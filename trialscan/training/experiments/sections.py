@@ -84,7 +84,7 @@ class FreezeSettings(Section):
 
 
 class LossSettings(Section):
-    """MONAI's DiceCELoss or DiceFocalLoss: the two parts' weights, and one weight a class, the background first."""
+    """MONAI's Dice with cross-entropy or focal loss: the parts' weights, and a weight a class, background first."""
 
     kind: Literal["dice_ce", "dice_focal"] = "dice_ce"
     dice_weight: Annotated[float, Field(ge=0)] = 1.0

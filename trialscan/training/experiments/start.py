@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from trialscan.audit import digest_file, digest_json
+from trialscan.audit import digest_bytes, digest_file, digest_json
+from trialscan.errors import SegmentationError
 from trialscan.segmentation import folder_sha256
-from trialscan.segmentation.bundle import INFERENCE
+from trialscan.segmentation.bundle import INFERENCE, WEIGHTS
 from trialscan.segmentation.model_folder import METADATA
 from trialscan.segmentation.specification import ModelSpecification, read_json, read_specification
 from trialscan.study.shipped import shipped_folder
@@ -72,13 +75,30 @@ def _from_bundle(experiment: Experiment, variant: str, name: str, settings: Star
     if path is None:
         message = f"no bundle {name!r}, neither a folder beside the configuration nor shipped: {_shipped()}"
         raise experiment.fault(variant, ("start", "bundle"), message)
+    spec = read_specification(read_json(path / METADATA), f"{path.name}/{METADATA}")
     return Start(
         path.name,
         folder_sha256(path),
         network=read_json(path / INFERENCE)["network_def"],
-        spec=read_specification(read_json(path / METADATA), f"{path.name}/{METADATA}"),
-        weights=average_weights(path) if settings.weights else None,
+        spec=spec,
+        weights=_weights(path, spec) if settings.weights else None,
     )
+
+
+def _weights(bundle: Path, spec: ModelSpecification) -> dict[str, Tensor]:
+    """A bundle's weights as float32 under its network's own names; SegmentationError where they are not its own."""
+    try:
+        content = (bundle / WEIGHTS).read_bytes()
+    except OSError as error:
+        found = f"cannot be read ({error.strerror})"
+        raise SegmentationError(
+            f"{bundle.name}/{WEIGHTS}", found, "the model's weights", "Restore the bundle."
+        ) from error
+    if digest_bytes(content) != spec.weights_sha256:
+        raise SegmentationError(
+            f"{bundle.name}/{WEIGHTS}", f"sha256 {digest_bytes(content)}", spec.weights_sha256, "Restore the bundle."
+        )
+    return {name: value.float() for name, value in load_safetensors(content).items()}
 
 
 def _shipped() -> str:
