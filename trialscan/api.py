@@ -40,6 +40,7 @@ from trialscan.study.shipped import shipped_folder
 if TYPE_CHECKING:
     from trialscan.training.comparison import Metric, ModelComparison
     from trialscan.training.deployment import Deployment, Form
+    from trialscan.training.lineage import Node
     from trialscan.training.promotion import Promotion
 
 
@@ -319,6 +320,30 @@ def promote_model(
         reason=reason,
     )
     return promotion.promote(request, DatasetStore(None if store is None else Path(store)))
+
+
+def lineage(
+    run: str | Path | None = None,
+    patient: str | None = None,
+    visit: str | None = None,
+    *,
+    file: str | Path | None = None,
+    among: Sequence[str | Path] = (".",),
+    store: str | Path | None = None,
+) -> "Node":
+    """How a row of a run's `scans.csv` came to be (run, patient, visit), or all that a file touched (file).
+
+    Raises UsageError where neither or both are asked, or the run has no such row.
+    """
+    from trialscan.training import lineage as chain  # noqa: PLC0415, training is this verb's alone
+
+    row = (run, patient, visit)
+    if (file is None) == (run is None) or (run is not None and None in row):
+        raise UsageError("lineage", "neither a whole row nor a file", "RUN with --patient and --visit, or --file")
+    archive = chain.read_archive([Path(folder) for folder in among], None if store is None else Path(store))
+    if file is not None:
+        return chain.came_of(Path(file), archive)
+    return chain.origin_of(chain.read_run(Path(str(run)).resolve()), str(patient), str(visit), archive)
 
 
 def _renamed(words: str) -> tuple[str, tuple[str, ...]]:

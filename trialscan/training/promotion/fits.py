@@ -99,3 +99,8 @@ def pack(fit: FinishedFit, bundle: Path, name: str, version: str, data_source: s
         name, fit.result["network"], spec, tuple(spec.window), data_source, f"promoted from {fit.name}"
     )
     return write_model(described, load_file(fit.folder / WEIGHTS), bundle, version)
+
+
+def read_snapshot_digest(lock: Path) -> str:
+    """The snapshot that an experiment's lock names."""
+    return str(YAML(typ="safe").load(lock.read_text(encoding="utf-8"))["snapshot_sha256"])
