@@ -20,7 +20,7 @@ from trialscan.training.experiments.cases import CaseSet
 from trialscan.training.experiments.classes import class_problems, make_classes
 from trialscan.training.experiments.design import make_design
 from trialscan.training.experiments.folds import make_folds, part, strata
-from trialscan.training.experiments.learner import make_learner, make_loss, take_step
+from trialscan.training.experiments.learner import as_classes, make_learner, make_loss, take_step
 from trialscan.training.experiments.network import axes_of, initialised, set_frozen, settle_modes
 from trialscan.training.experiments.patches import batches, crop
 from trialscan.training.experiments.prediction import predict_case
@@ -138,13 +138,22 @@ def test_frozen_parameters_and_their_statistics_stay_until_their_epoch():
     first = {name: value.clone() for name, value in network.state_dict().items()}
     for epoch in (0, 1):
         set_frozen(network, freeze, epoch)
-        take_step(learner, make_loss(LossSettings()), image, classes, amp=False)
+        take_step(learner, make_loss(LossSettings()), image, classes, outputs=(0, 1), amp=False)
         changed = {name for name, value in network.state_dict().items() if not torch.equal(value, first[name])}
         inner = {name for name in changed if name.startswith("model.0.")}
         assert bool(inner) == bool(epoch)
         assert any(name.startswith("model.2.") for name in changed)
     settle_modes(network)
     assert network.training
+
+
+def test_a_class_has_the_probability_of_its_outputs_together():
+    logits = torch.randn(2, 4, 5, 5)
+    found = as_classes(logits, (0, 0, 1, 1)).softmax(dim=1)
+    alone = logits.softmax(dim=1)
+    torch.testing.assert_close(found[:, 0], alone[:, 0] + alone[:, 1])
+    torch.testing.assert_close(found[:, 1], alone[:, 2] + alone[:, 3])
+    assert as_classes(logits, (0, 1, 2, 3)) is logits
 
 
 @pytest.mark.parametrize("kind", ["dice_ce", "dice_focal"])
@@ -218,12 +227,15 @@ def test_patches_centred_on_a_class_show_it_and_batches_depend_on_seed_and_step_
 
 def test_a_network_predicts_what_its_bundle_would(tmp_path, discs):
     text = PLANAR.replace("network: {_target_: UNet, spatial_dims: 2, channels: [4, 8], strides: [2]}\n", "")
-    text = text.replace("preparation: {planar_size: 32, grey_levels: stretch}", "start: {bundle: chest_xray}")
+    text = text.replace(
+        "preparation: {planar_size: 32, grey_levels: stretch}",
+        "start: {bundle: chest_xray}\noutputs: {background: [background], disc: [lung, opacity]}",
+    )
     design = design_of(text, tmp_path, discs)
     segmenter = load_bundle(MODELS / "chest_xray", "cpu")
     case = cases_of(design, discs)[0]
     expected = segmenter(read_volume(discs.root / "image0.png", Units.INTENSITY)).labels
-    np.testing.assert_array_equal(predict_case(segmenter.loaded, case).array, expected.array)
+    np.testing.assert_array_equal(predict_case(segmenter.loaded, case, design.classes).array, expected.array > 0)
 
 
 def test_cases_that_are_not_kept_in_memory_are_the_same(tmp_path, discs):

@@ -67,7 +67,7 @@ def test_two_runs_give_the_same_bytes_and_every_case_is_predicted_once(tmp_path,
     row = cases.iloc[0]
     kept = read_mask(tmp_path / "a" / f"base/seed-0/fold-{row['fold']}/masks/{row['case_id']}.nii.gz")
     truth = read_mask(discs.root / f"mask{row['case_id'][1:]}.png")
-    assert compare_masks(kept, kept.with_array(truth.array))["dice"] == row["dice"]
+    assert compare_masks(kept, kept.with_array(truth.array))["dice"] == pytest.approx(row["dice"])
 
 
 def test_the_weights_are_those_whose_digest_the_ledger_holds_and_another_seed_gives_others(tmp_path, discs):
@@ -151,10 +151,10 @@ def test_interrupted_within_an_epoch_it_takes_the_epoch_up_from_its_beginning(tm
     run(config, tmp_path / "whole", discs)
     count, step = iter(range(100)), fit.take_step
 
-    def interrupted(learner, loss, images, classes, *, amp):
+    def interrupted(*shown: object, **options: object) -> float:
         if next(count) == 3:
             raise KeyboardInterrupt
-        return step(learner, loss, images, classes, amp=amp)
+        return step(*shown, **options)
 
     monkeypatch.setattr(fit, "take_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -339,6 +339,35 @@ def test_the_head_of_a_shipped_bundle_is_replaced_and_said_so(tmp_path, discs):
     assert all(torch.equal(start[name], end[name]) for name in frozen)
     free = [name for name in start if name.startswith("model.0.") and start[name].ndim == 4]
     assert not any(torch.equal(start[name], end[name]) for name in free)
+
+
+def test_the_head_of_a_start_that_tells_more_than_the_masks_is_kept(tmp_path, discs):
+    outputs = "outputs: {background: [background], disc: [lung, opacity]}\n"
+    text = SHIPPED.replace("freeze: [{parameters: 'model.1.*', epochs: 1}]", "optimiser: {learning_rate: 1.0e-12}")
+    told, out = Told(), tmp_path / "a" / "base/seed-0/fold-0"
+    run(configuration(tmp_path, text + outputs), tmp_path / "a", discs, told)
+    assert any("from chest_xray with its own head" in line for line in told.lines)
+    bundle = Path(__file__).resolve().parents[3] / "protocols" / "models" / "chest_xray"
+    start, end = load_bundle(bundle, "cpu").network.state_dict(), load_file(out / "weights.safetensors")
+    assert all(torch.allclose(start[name], end[name], atol=1e-9) for name in start)
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert result["outputs"] == {"background": "background", "lung": "disc", "opacity": "disc"}
+    assert set(result["model"]["labels"].values()) == {"background", "lung", "opacity"}
+    assert set(pd.read_csv(tmp_path / "a" / "cases.csv")["label"]) == {"disc"}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        ("{background: [background], disc: [lung]}", "each of the start's labels once: background, lung, opacity"),
+        ("{background: [background], box: [lung, opacity]}", "expected one for each of background, disc"),
+        ("{background: [lung, opacity], disc: [background]}", "background of the start must be background"),
+    ],
+)
+def test_outputs_that_do_not_fit_the_start_are_refused(tmp_path, discs, outputs, words):
+    refused(configuration(tmp_path, f"{SHIPPED}outputs: {outputs}\n"), tmp_path / "a", discs, "outputs: ", words)
+    config = configuration(tmp_path, f"{PLANAR}outputs: {outputs}\n")
+    refused(config, tmp_path / "a", discs, "outputs: there is no start bundle whose head could be kept")
 
 
 def test_a_start_of_another_network_is_refused(tmp_path, discs):

@@ -1,12 +1,13 @@
 """What the network learns: the snapshot's labels, or classes merged from them."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trialscan.study.yaml_source import FieldPath
+from trialscan.training.experiments.reading import SettingError
 from trialscan.training.experiments.sections import BACKGROUND, ClassSettings
 
 Problem = tuple[FieldPath, str]
@@ -19,16 +20,24 @@ class Classes:
 
     names : of classes 0 … n - 1; 0 is the background. `of` takes a label of the snapshot to its class.
     combined : unions of classes that are measured too.
+    outputs : the class of each of the network's outputs, whose names are `output_names`; mostly one each.
     """
 
     names: tuple[str, ...]
     of: Mapping[int, int]
     combined: Mapping[str, tuple[int, ...]]
+    outputs: tuple[int, ...]
+    output_names: tuple[str, ...]
 
     @property
     def measured(self) -> dict[str, tuple[int, ...]]:
         """What Dice is told of: every class but the background, then the unions."""
         return {name: (index,) for index, name in enumerate(self.names) if index} | dict(self.combined)
+
+    def told(self, labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """The network's labels as classes."""
+        told: NDArray[np.uint8] = np.array(self.outputs, dtype=np.uint8)[labels]
+        return told
 
     def learnt(self, labels: NDArray[np.integer]) -> NDArray[np.uint8]:
         """The snapshot's labels as classes."""
@@ -76,4 +85,26 @@ def make_classes(
     index_of = {label: names.index(name) for name, of in groups if name in names for label in of}
     of = {value: index_of.get(label, 0) for value, label in labels.items()}
     unions = {name: tuple(names.index(member) for member in members) for name, members in combined.items()}
-    return Classes(tuple(names), of, unions)
+    return Classes(tuple(names), of, unions, tuple(range(len(names))), tuple(names))
+
+
+def merged_outputs(
+    classes: Classes, outputs: Mapping[str, tuple[str, ...]] | None, labels: Sequence[str] | None
+) -> Classes:
+    """The same classes, told by the outputs of a network with `labels`; SettingError where they do not go together."""
+    if outputs is None:
+        return classes
+    if labels is None:
+        raise SettingError(("outputs",), "there is no start bundle whose head could be kept")
+    class_of = {label: name for name, members in outputs.items() for label in members}
+    if sorted(outputs) != sorted(classes.names):
+        raise SettingError(
+            ("outputs",), f"of {', '.join(outputs)}; expected one for each of {', '.join(classes.names)}"
+        )
+    if sorted(label for members in outputs.values() for label in members) != sorted(labels):
+        raise SettingError(("outputs",), f"expected each of the start's labels once: {', '.join(labels)}")
+    if class_of[labels[0]] != classes.names[0]:
+        raise SettingError(("outputs",), f"{labels[0]} of the start must be {classes.names[0]}")
+    return replace(
+        classes, outputs=tuple(classes.names.index(class_of[label]) for label in labels), output_names=tuple(labels)
+    )

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from trialscan.audit import digest_json
 from trialscan.segmentation.specification import ModelSpecification
 from trialscan.training.datasets import Snapshot
-from trialscan.training.experiments.classes import Classes, class_problems, make_classes
+from trialscan.training.experiments.classes import Classes, class_problems, make_classes, merged_outputs
 from trialscan.training.experiments.network import complete_definition, require_matches, require_network, resizable
 from trialscan.training.experiments.preparation import Preparation
 from trialscan.training.experiments.reading import Experiment, SettingError
@@ -57,9 +57,10 @@ def make_design(experiment: Experiment, variant: str, snapshot: Snapshot) -> Des
         raise experiment.faults(variant, problems)
     classes = make_classes(snapshot.labels, settings.classes, settings.combined)
     with experiment.placing(variant):
+        classes = merged_outputs(classes, settings.outputs, start.labels)
         channels, spec = _specification(settings, start.spec, classes)
         asked = settings.network or resizable(start.network or {})
-        network = complete_definition(asked, len(channels), len(classes.names))
+        network = complete_definition(asked, len(channels), len(classes.outputs))
         require_matches(require_network(network), settings.freeze)
         _require_weights(settings, len(classes.names))
         patch = _patch(settings, spec, start)
@@ -100,7 +101,7 @@ def _specification(
     levels = own.grey_levels or (start.grey_levels if start is not None else "equalise")
     content = {
         "kind": "volume" if planar_size is None else "planar",
-        "labels": dict(enumerate(classes.names)),
+        "labels": dict(enumerate(classes.output_names)),
         "units": channels[0].units,
         "spacing_mm": spacing,
         "planar_size": planar_size,

@@ -100,7 +100,7 @@ def run_fit(fit: Fit, cases: Sequence[PreparedCase], folder: Path, watch: Watch)
     """
     design, settings = fit.design, fit.design.settings
     network, head = initialised(
-        design.network, fit.seed, weights=design.start.weights, old=design.start.labels, new=design.classes.names
+        design.network, fit.seed, weights=design.start.weights, old=design.start.labels, new=design.classes.output_names
     )
     network.to(fit.device)
     learner = make_learner(network, settings.optimiser, settings.ema, settings.epochs * fit.iterations)
@@ -149,7 +149,8 @@ def _run_epoch(fit: Fit, learner: Learner, cases: Sequence[PreparedCase], epoch:
     for step, (images, classes) in batches(fit.design, cases, (fit.seed, fit.fold.number), *steps):
         torch.manual_seed(int(np.random.SeedSequence([fit.seed, fit.fold.number, step]).generate_state(1)[0]))
         amp = settings.amp == "bf16"
-        value = take_step(learner, loss, images.to(fit.device), classes.to(fit.device), amp=amp)
+        shown = images.to(fit.device), classes.to(fit.device)
+        value = take_step(learner, loss, *shown, outputs=fit.design.classes.outputs, amp=amp)
         if not np.isfinite(value):
             raise UsageError(
                 f"{fit.name}: step {step + 1}", f"a loss of {value}", "a finite one", "Lower optimiser.learning_rate."
@@ -164,7 +165,7 @@ def _close_epoch(fit: Fit, learner: Learner, course: _Course, loss: float, watch
     course.epoch += 1
     dice: float | None = None
     if watched and (course.epoch % settings.validation.every_epochs == 0 or course.epoch == settings.epochs):
-        dice = validation_dice(loaded(fit, learner.average.module), watched)
+        dice = validation_dice(loaded(fit, learner.average.module), watched, fit.design.classes)
         least = settings.early_stopping.least_gain if settings.early_stopping else 0.0
         if dice > course.best_dice + (least if course.best_epoch >= 0 else 0.0):
             course.best_dice, course.best_epoch = dice, course.epoch

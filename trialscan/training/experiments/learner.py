@@ -1,7 +1,7 @@
 """What learns: the network with its running average, the optimiser and its schedule, and the loss."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -88,13 +88,26 @@ def make_loss(settings: LossSettings) -> nn.Module:
     return loss
 
 
-def take_step(learner: Learner, loss: nn.Module, images: Tensor, classes: Tensor, *, amp: bool) -> float:
-    """One step of the optimiser, the schedule and the average; returns the loss."""
+def as_classes(logits: Tensor, outputs: Sequence[int]) -> Tensor:
+    """Logits of classes from those of outputs: the probability of a class is the sum of those of its outputs.
+
+    So masks that tell less than the network does can still teach it (marginal loss, Shi et al., Med Image Anal 2021).
+    """
+    if list(outputs) == list(range(logits.shape[1])):
+        return logits
+    places = torch.tensor(outputs, device=logits.device)
+    return torch.stack([logits[:, places == index].logsumexp(dim=1) for index in range(max(outputs) + 1)], dim=1)
+
+
+def take_step(
+    learner: Learner, loss: nn.Module, images: Tensor, classes: Tensor, *, outputs: Sequence[int], amp: bool
+) -> float:
+    """One step of the optimiser, the schedule and the average; returns the loss. `outputs` have the classes given."""
     settle_modes(learner.network)
     learner.optimiser.zero_grad(set_to_none=True)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=amp):
         answer = learner.network(images)
-    logits = (answer[0] if isinstance(answer, list | tuple) else answer).float()
+    logits = as_classes((answer[0] if isinstance(answer, list | tuple) else answer).float(), outputs)
     value = loss(logits, torch.nn.functional.one_hot(classes, logits.shape[1]).movedim(-1, 1).float())
     value.backward()
     nn.utils.clip_grad_norm_(learner.network.parameters(), _LARGEST_GRADIENT)

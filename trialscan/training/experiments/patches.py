@@ -48,7 +48,7 @@ def make_sampler(design: Design) -> Sampler:
     if settings.volume is not None:
         low, high = spec.intensity_range or (0.0, 1.0)
         centred = settings.volume.model_copy(update={"lesion_centred": design.settings.foreground_centred})
-        task = _Scan(centred, (low, high), dict(spec.labels), (i, j, k))
+        task = _Scan(centred, (low, high), dict(enumerate(design.classes.names)), (i, j, k))
 
         def of_scan(case: PreparedCase, rng: np.random.Generator) -> Drawn:
             values = ((case.source[0] + 1.0) * ((high - low) / 2.0) + low).numpy().astype(np.float16)

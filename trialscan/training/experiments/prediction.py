@@ -14,9 +14,10 @@ from trialscan.training.experiments.preparation import PreparedCase
 Measures = dict[str, str | float | None]
 
 
-def predict_case(network: LoadedNetwork, case: PreparedCase) -> Volume:
+def predict_case(network: LoadedNetwork, case: PreparedCase, classes: Classes) -> Volume:
     """Classes on the scan's own grid."""
-    return infer_prepared(case.seen[None], case.reference, network).labels
+    found = infer_prepared(case.seen[None], case.reference, network).labels
+    return found.with_array(classes.told(found.array))
 
 
 def measure_case(predicted: Volume, reference: Volume, classes: Classes) -> Iterator[Measures]:
@@ -40,11 +41,12 @@ def measures(label: str, predicted: Volume, reference: Volume) -> Measures:
     }
 
 
-def validation_dice(network: LoadedNetwork, cases: Sequence[PreparedCase]) -> float:
+def validation_dice(network: LoadedNetwork, cases: Sequence[PreparedCase], classes: Classes) -> float:
     """Mean Dice over classes of the mean over cases; two empty masks agree wholly."""
-    labels = range(1, len(network.spec.labels))
+    labels = range(1, len(classes.names))
     found = [
-        [_dice(predict_case(network, case).array, case.reference.array, label) for label in labels] for case in cases
+        [_dice(predict_case(network, case, classes).array, case.reference.array, label) for label in labels]
+        for case in cases
     ]
     return float(np.mean(found))
 

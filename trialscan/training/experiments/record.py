@@ -106,6 +106,11 @@ def write_fit(fit: Fit, fitted: Fitted, rows: list[dict[str, Any]], folder: Path
         "start_weights": "taken" if design.start.weights is not None else "drawn from the seed",
         "head": _head_words(fit, fitted),
         "head_tensors": list(fitted.head.tensors),
+        "classes": list(design.classes.names),
+        "outputs": {
+            name: design.classes.names[index]
+            for name, index in zip(design.classes.output_names, design.classes.outputs, strict=True)
+        },
         "network": dict(design.network),
         "model": spec.model_copy(update={"weights_sha256": digest}).model_dump(mode="json"),
         "channels": [channel.model_dump(mode="json") for channel in design.preparation.channels],

@@ -50,7 +50,7 @@ def rehearse(design: Design, device: torch.device) -> Rehearsed:
     request = {
         "network": dict(design.network),
         "shape": [design.settings.batch, design.network["in_channels"], *design.patch],
-        "classes": len(design.classes.names),
+        "outputs": list(design.classes.outputs),
         "optimiser": design.settings.optimiser.model_dump(mode="json"),
         "loss": design.settings.loss.model_dump(mode="json"),
         "amp": design.settings.amp == "bf16",
@@ -101,13 +101,13 @@ def step_alone(request: dict[str, Any]) -> Rehearsed:
     ceiling = _status("VmData") + request["limit"]
     resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
     generator = torch.Generator().manual_seed(0)
-    shape = request["shape"]
+    shape, outputs = request["shape"], request["outputs"]
     seconds = 0.0
     for _ in range(2):
         start = perf_counter()
         images = torch.randn(shape, generator=generator).to(device)
-        classes = torch.randint(request["classes"], (shape[0], *shape[2:]), generator=generator).to(device)
-        take_step(learner, loss, images, classes, amp=request["amp"])
+        classes = torch.randint(max(outputs) + 1, (shape[0], *shape[2:]), generator=generator).to(device)
+        take_step(learner, loss, images, classes, outputs=outputs, amp=request["amp"])
         seconds = perf_counter() - start
     gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     return Rehearsed(max(_status("VmHWM") - before, gpu), seconds)

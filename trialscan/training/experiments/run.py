@@ -141,7 +141,7 @@ def _tell_head(name: str, design: Design, experiment: Experiment, watch: Watch) 
     """Say what becomes of the head; InputError where the start's weights are another network's."""
     with experiment.placing(name):
         _, head = initialised(
-            design.network, 0, weights=design.start.weights, old=design.start.labels, new=design.classes.names
+            design.network, 0, weights=design.start.weights, old=design.start.labels, new=design.classes.output_names
         )
     if design.start.weights is None:
         watch.say(f"{name}: weights drawn from the seed")
@@ -212,7 +212,7 @@ def _fit_result(ready: Ready, fit: Fit, request: TrainRequest, watch: Watch) -> 
     rows: list[dict[str, Any]] = []
     for index in fit.fold.predict:
         case = cases[index]
-        predicted = predict_case(network, case)
+        predicted = predict_case(network, case, fit.design.classes)
         if request.masks:
             (folder / MASKS).mkdir(exist_ok=True)
             write_volume(folder / MASKS / f"{case.case_id.replace('/', '_')}.nii.gz", predicted)

@@ -154,6 +154,8 @@ class VariantSettings(Section):
 
     network : MONAI's `network_def`; None takes the start's. Channels in and out are filled in.
     classes : what is learnt; None takes the snapshot's labels. `combined` names unions of them to measure too.
+    outputs : keeps the start's head: the start's labels that make up each class, the background included. Masks may
+        then tell less than the network does, as lesions without lungs.
     patch : voxels, or pixels, along the axes; None takes the whole picture, or the start's window.
     iterations : steps an epoch; None takes as many as pass the training cases once.
     keep : which weights are kept: those of the `last` epoch, or of the `best` by the inner validation.
@@ -162,6 +164,7 @@ class VariantSettings(Section):
     start: StartSettings | None = None
     network: dict[str, Any] | None = None
     classes: Annotated[tuple[ClassSettings, ...], Field(min_length=1)] | None = None
+    outputs: dict[Text, Annotated[tuple[Text, ...], Field(min_length=1)]] | None = None
     combined: dict[Name, tuple[Text, ...]] = Field(default_factory=dict)
     preparation: PreparationSettings = PreparationSettings()
     patch: Annotated[tuple[Count, ...], Field(min_length=2, max_length=3)] | None = None
