@@ -44,7 +44,7 @@ class FolderStore:
         self.root, self.snapshot = root, snapshot
 
     def find(self, name_or_digest: str) -> Snapshot:
-        assert name_or_digest == self.snapshot.name
+        assert name_or_digest in {self.snapshot.name, self.snapshot.digest}
         return self.snapshot
 
     def path_of(self, snapshot: Snapshot, path: str) -> Path:

@@ -150,3 +150,23 @@ def test_words_that_do_not_fit(tmp_path, discs, fits):
     with pytest.raises(PromotionError):
         promote(request(fits["long"], tmp_path / "b", against=tmp_path / "out", incumbent_labels=renamed), discs)
     assert np.array_equal(sorted(p.name for p in tmp_path.iterdir()), ["ledger.jsonl", "out"])
+
+
+def test_the_network_that_learnt_from_all_is_judged_on_what_is_held_out_and_else_only_by_force(tmp_path, discs):
+    text = PLANAR.replace("folds: {count: 2}", "folds: {count: 2, final: true}")
+    train_experiment(TrainRequest(configuration(tmp_path, text), tmp_path / "run", "cpu"), discs, Told(), unrehearsed)
+    fit = tmp_path / "run/base/seed-0/fold-final"
+    result = json.loads((fit / "result.json").read_text())
+    assert (result["learnt_from"], result["predicted"]) == (8, 0)
+    cases = pd.read_csv(tmp_path / "run/cases.csv")
+    assert sorted(cases["case_id"]) == [f"c{number}" for number in range(8)]
+    assert promote(request(fit, tmp_path / "discs"), discs).evidence == "held out"
+
+    whole = FolderStore(discs.root, replace(discs.snapshot, held_out=()))
+    train_experiment(TrainRequest(configuration(tmp_path, text), tmp_path / "all", "cpu"), whole, Told(), unrehearsed)
+    fit = tmp_path / "all/base/seed-0/fold-final"
+    with pytest.raises(PromotionError, match="no case that it did not learn from"):
+        promote(request(fit, tmp_path / "unjudged"), whole)
+    made = promote(request(fit, tmp_path / "unjudged", reason="nothing else there"), whole)
+    assert made.comparison is None
+    assert "no case that it did not learn from" in (tmp_path / "unjudged/docs/README.md").read_text()

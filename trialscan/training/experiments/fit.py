@@ -51,7 +51,7 @@ class Fit:
     @property
     def name(self) -> str:
         """The folder of its files."""
-        return f"{self.design.name}/seed-{self.seed}/fold-{self.fold.number}"
+        return f"{self.design.name}/seed-{self.seed}/{self.fold.name}"
 
     @property
     def iterations(self) -> int:

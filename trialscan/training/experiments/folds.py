@@ -17,13 +17,18 @@ from trialscan.training.datasets import AnnotatedCase
 from trialscan.training.experiments.sections import FoldSettings
 
 NOWHERE = "absent"
+FINAL = "fold-final"
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Cases by their position: `learn` and `watch` (the inner validation) are of one part, `predict` of the other."""
+    """Cases by their position: `learn` and `watch` (the inner validation) are of one part, `predict` of the other.
+
+    The fold after the last is the final one: it learns from all and predicts none.
+    """
 
     number: int
+    name: str
     learn: tuple[int, ...]
     watch: tuple[int, ...]
     predict: tuple[int, ...]
@@ -97,18 +102,38 @@ def _fold(
     of: Sequence[int],
     watching: tuple[int, float],
 ) -> Fold:
-    rest = [index for index, fold in enumerate(of) if fold != number]
-    watch: list[int] = []
-    seed, watched = watching
-    if watched:
-        groups, kinds = [cases[index].group for index in rest], [stratum[index] for index in rest]
-        watch = [rest[place] for place in sorted(_share(groups, kinds, watched, seed + 1 + number))]
-    learn = [index for index in rest if index not in set(watch)]
+    learn, watch = _learning(number, cases, stratum, of, watching)
     predict = [index for index, fold in enumerate(of) if fold == number]
     for name, members in (("nothing to learn from", learn), ("nothing to predict", predict)):
         if not members:
             raise InputError([Fault(f"fold {number}", f"empty split: {name}; take fewer folds or a smaller share")])
-    return Fold(number, tuple(learn), tuple(watch), tuple(predict))
+    return Fold(number, f"fold-{number}", tuple(learn), tuple(watch), tuple(predict))
+
+
+def final_fold(
+    cases: Sequence[AnnotatedCase], stratum: Sequence[str], number: int, settings: FoldSettings, watched: float
+) -> Fold:
+    """The fold that learns from every case but the inner validation, and predicts none."""
+    whole = [number - 1] * len(cases)
+    learn, watch = _learning(number, cases, stratum, whole, (settings.seed, watched))
+    return Fold(number, FINAL, tuple(learn), tuple(watch), ())
+
+
+def _learning(
+    number: int,
+    cases: Sequence[AnnotatedCase],
+    stratum: Sequence[str],
+    of: Sequence[int],
+    watching: tuple[int, float],
+) -> tuple[list[int], list[int]]:
+    """What is learnt from and what is watched, of the cases of the other folds."""
+    rest = [index for index, fold in enumerate(of) if fold != number]
+    seed, watched = watching
+    if not watched:
+        return rest, []
+    groups, kinds = [cases[index].group for index in rest], [stratum[index] for index in rest]
+    watch = [rest[place] for place in sorted(_share(groups, kinds, watched, seed + 1 + number))]
+    return [index for index in rest if index not in set(watch)], watch
 
 
 def _share(groups: Sequence[str], stratum: Sequence[str], share: float, seed: int) -> set[int]:

@@ -19,7 +19,7 @@ from trialscan.training.experiments import record
 from trialscan.training.experiments.cases import CaseSet, SnapshotStore
 from trialscan.training.experiments.design import Design, make_design
 from trialscan.training.experiments.fit import Fit, Watch, loaded, run_fit
-from trialscan.training.experiments.folds import Fold, fold_rows, make_folds, part, strata
+from trialscan.training.experiments.folds import Fold, final_fold, fold_rows, make_folds, part, strata
 from trialscan.training.experiments.learner import repeatable
 from trialscan.training.experiments.network import initialised
 from trialscan.training.experiments.patches import patch_faults
@@ -127,6 +127,9 @@ def check_experiment(experiment: Experiment, store: SnapshotStore, watch: Watch)
     stratum = strata(members, sizes, shared.folds)
     of = part(members, stratum, shared.folds, experiment.folder)
     folds = make_folds(members, stratum, of, shared.folds, shared.validation.share)
+    if shared.folds.final:
+        number = max(of) + 1
+        folds += (final_fold(members, stratum, number, shared.folds, shared.validation.share),)
     table = pd.DataFrame(fold_rows(members, stratum, of, {fold.number: fold for fold in folds}))
     for name, design in designs.items():
         _tell_head(name, design, experiment, watch)

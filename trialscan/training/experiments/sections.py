@@ -139,6 +139,7 @@ class FoldSettings(Section):
     stratify : what the parts should be alike in: the size of the `foreground` in `bins` of equal number (absence is a
         bin of its own), its `presence`, nothing, or an attribute of the cases.
     table : a CSV with `case_id` (or `group`) and `fold` instead, relative to the configuration.
+    final : besides, one network a seed that learns from every case, as `fold-final`: what may be promoted.
     """
 
     count: Count = 5
@@ -147,6 +148,7 @@ class FoldSettings(Section):
     bins: Count = 3
     seed: Annotated[int, Field(ge=0)] = 0
     table: Text | None = None
+    final: bool = False
 
 
 class VariantSettings(Section):

@@ -14,6 +14,7 @@ from trialscan.pipeline.stages.json_file import read_json
 from trialscan.segmentation.specification import ModelSpecification
 from trialscan.training.experiments.record import LEDGER, LOCK, RESULT, WEIGHTS
 from trialscan.training.export import ModelDescription, write_model
+from trialscan.training.promotion.judging import Reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +48,17 @@ class FinishedFit:
 
     @property
     def measured(self) -> Mapping[str, tuple[int, ...]]:
-        """What it is judged by: each class, and each union of classes, with its members."""
+        """What it is judged by, by classes of the experiment: each but the background, and each union of classes."""
         unions = {name: tuple(members) for name, members in self.result["combined"].items()}
-        return {name: (label,) for label, name in self.spec.labels.items() if label} | unions
+        return {name: (index,) for index, name in enumerate(self.result["classes"]) if index} | unions
 
-    def means(self, measured: str) -> frozenset[int]:
-        """The snapshot's labels that a class, or a union of classes, stands for."""
-        return frozenset(int(label) for label, index in self.result["of"].items() if index in self.measured[measured])
+    def reading(self, measured: str) -> Reading:
+        """The snapshot's labels and the network's that a class, or a union of classes, stands for."""
+        members = self.measured[measured]
+        names = {self.result["classes"][index] for index in members}
+        reference = frozenset(int(label) for label, index in self.result["of"].items() if index in members)
+        model = frozenset(label for label, name in self.spec.labels.items() if self.result["outputs"][name] in names)
+        return Reading(reference, model)
 
 
 def read_fit(folder: Path) -> FinishedFit:

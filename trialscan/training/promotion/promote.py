@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -120,15 +120,16 @@ def _judged(
     if decisive not in measured:
         raise UsageError("--judged-by", repr(decisive), f"one of {', '.join(measured)}")
 
-    def table(segmenter: BundleSegmenter, labels: Mapping[str, frozenset[int]]) -> pd.DataFrame:
-        readings = {name: Reading(fit.means(name), labels[name]) for name in measured}
+    def table(segmenter: BundleSegmenter, readings: Mapping[str, Reading]) -> pd.DataFrame:
         units = Units(segmenter.spec.units)
         return judge(segmenter, cases, lambda path: store.path_of(snapshot, path), units, readings)
 
-    tables = {CANDIDATE: table(candidate, {name: frozenset(labels) for name, labels in fit.measured.items()})}
+    own = {name: fit.reading(name) for name in measured}
+    tables = {CANDIDATE: table(candidate, own)}
     if request.against is not None:
         incumbent = load_bundle(request.against, "auto")
-        tables[INCUMBENT] = table(incumbent, _labels_of(incumbent, measured, request.incumbent_labels))
+        labels = _labels_of(incumbent, measured, request.incumbent_labels)
+        tables[INCUMBENT] = table(incumbent, {name: replace(own[name], model=labels[name]) for name in measured})
     rows = pd.concat([found.assign(contestant=name) for name, found in tables.items()], ignore_index=True)
     contestants = tuple(Contestant(name, snapshot.digest, "") for name in tables)
     contest = Contest(request.metric, contestants, rows.rename(columns={request.metric: "score"}))
