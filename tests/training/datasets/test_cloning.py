@@ -41,7 +41,7 @@ def test_linked_images_are_read_only_and_masks_are_its_own(
     snapshot: Snapshot, store: DatasetStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(cloning, "reflink", lambda *_: False)
+    monkeypatch.setattr(cloning.Reflinks, "__call__", lambda *_: False)
     out = tmp_path / "clone"
     made = clone_snapshot(store, snapshot, out, link_images=True)
     assert made.ways == {Kept.HARDLINK: 12, Kept.COPY: 12}

@@ -12,9 +12,8 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -121,8 +120,8 @@ class Snapshot:
             "licence": self.licence,
             "source": self.source,
             "labels": dict(self.labels),
-            "files": [asdict(file) for file in self.files],
-            "cases": [asdict(case) for case in self.cases],
+            "files": [vars(file) for file in self.files],
+            "cases": [_plain(case) for case in self.cases],
             "held_out": self.held_out,
             "parent": self.parent,
         }
@@ -197,9 +196,13 @@ class Snapshot:
                     yield Fault(where, f"{mask.path}: value {value} means {label}; expected one of {list(self.labels)}")
 
 
+def _plain(case: AnnotatedCase) -> Mapping[str, Any]:
+    masks = [{"path": mask.path, "values": dict(mask.values)} for mask in case.masks]
+    return {**vars(case), "masks": masks, "attributes": dict(case.attributes)}
+
+
 def _stays_inside(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return bool(parts) and ".." not in parts and not path.startswith("/") and "/".join(parts) == path
+    return not any(part in {"", ".", ".."} for part in path.split("/"))
 
 
 def _path(file: SnapshotFile) -> str:
