@@ -58,3 +58,4 @@ def test_a_tumour_drawn_on_a_dicom_series(taken, store: DatasetStore, real_data:
     reference = read_mask(real_data / "lung_tumour_ct/ibsi_1_ct_radiomics_phantom/nifti/mask/mask.nii.gz")
     np.testing.assert_array_equal(np.argwhere(mask.array), np.argwhere(reference.array))
     assert len(snapshot.files) == 60 + 1 + 1
+    assert store.record(snapshot).origins[case.masks[0].path].startswith("drawn from ibsi_1")

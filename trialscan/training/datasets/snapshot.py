@@ -11,7 +11,7 @@ import json
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -88,6 +88,10 @@ class Snapshot:
         object.__setattr__(self, "labels", MappingProxyType(dict(sorted(self.labels.items()))))
         if faults := tuple(self._faults()):
             raise InputError(faults)
+
+    def __reduce__(self) -> tuple[Callable[[str, str], "Snapshot"], tuple[str, str]]:
+        """Pickle as JSON: the frozen maps have no pickle of their own."""
+        return type(self).from_json, (self.to_json(), self.name)
 
     @cached_property
     def digest(self) -> str:
@@ -197,7 +201,7 @@ class Snapshot:
 
 
 def _plain(case: AnnotatedCase) -> Mapping[str, Any]:
-    masks = [{"path": mask.path, "values": dict(mask.values)} for mask in case.masks]
+    masks: list[dict[str, Any]] = [{"path": mask.path, "values": dict(mask.values)} for mask in case.masks]
     return {**vars(case), "masks": masks, "attributes": dict(case.attributes)}
 
 

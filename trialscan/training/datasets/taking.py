@@ -67,7 +67,8 @@ def take_snapshot(description: Description, base: Path, store: DatasetStore, wat
         unchanged = before is not None and replace(snapshot, parent=before.parent) == before
         if before is not None:
             snapshot = before if unchanged else replace(snapshot, parent=before.digest)
-        kept = store.add(snapshot, locations)
+        drawn = {mask.path: mask.drawing.path for case in draft.cases for mask in case.masks if mask.drawing}
+        kept = store.add(snapshot, locations, made_of={path: f"drawn from {place}" for path, place in drawn.items()})
         clock.lap("store")
     empty = [case.case_id for case, found in zip(draft.cases, inspected, strict=True) if not any(found.values)]
     return Taken(snapshot, unchanged, kept, tuple(draft.unannotated), tuple(sorted(empty)), clock.laps, clock.cpu)
