@@ -1,5 +1,6 @@
 """A snapshot holds together, or says every fault; its digest is its content's."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,10 @@ def test_round_trip_and_digest() -> None:
     assert again.digest == snapshot.digest
     assert replace(snapshot, files=snapshot.files[::-1], cases=snapshot.cases[::-1]).digest == snapshot.digest
     assert replace(snapshot, licence="other").digest != snapshot.digest
+
+
+def test_a_snapshot_survives_a_worker_process() -> None:
+    assert pickle.loads(pickle.dumps(a_snapshot())) == a_snapshot()  # noqa: S301 - our own bytes
 
 
 def test_held_out_cases_are_kept_from_training() -> None:

@@ -139,7 +139,7 @@ def test_a_linked_image_damaged_in_place_is_healed_by_a_good_copy(
 def test_without_links_images_are_pointers_and_a_lost_original_is_told(
     store: DatasetStore, origin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "reflink", lambda *_: False)
+    monkeypatch.setattr(keeping.Reflinks, "__call__", lambda *_: False)
     monkeypatch.setattr(keeping, "hardlink", lambda *_: False)
     snapshot = a_snapshot()
     assert store.add(snapshot, located(origin)) == {Kept.POINTER: 3, Kept.COPY: 1}

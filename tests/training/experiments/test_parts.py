@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_experiments import PLANAR, VOLUME, configuration, disc
+from tiny_experiments import PLANAR, VOLUME, box, configuration, disc
 
 from trialscan.errors import InputError, UsageError
-from trialscan.imaging import Units, read_volume
+from trialscan.imaging import Units, Volume, affine_from, read_volume, write_volume
 from trialscan.segmentation import load_bundle
+from trialscan.segmentation.engine import LoadedNetwork
 from trialscan.segmentation.network import build_network
 from trialscan.training.datasets import AnnotatedCase, CaseMask
 from trialscan.training.experiments.augmentation import GenericAugmentation, augment
@@ -23,7 +24,8 @@ from trialscan.training.experiments.folds import make_folds, part, strata
 from trialscan.training.experiments.learner import as_classes, make_learner, make_loss, take_step
 from trialscan.training.experiments.network import axes_of, initialised, set_frozen, settle_modes
 from trialscan.training.experiments.patches import batches, crop
-from trialscan.training.experiments.prediction import predict_case
+from trialscan.training.experiments.prediction import measure_case, predict_case
+from trialscan.training.experiments.preparation import PreparedCase, prepare_case
 from trialscan.training.experiments.reading import load_experiment
 from trialscan.training.experiments.rehearsal import rehearse
 from trialscan.training.experiments.sections import (
@@ -236,6 +238,46 @@ def test_a_network_predicts_what_its_bundle_would(tmp_path, discs):
     case = cases_of(design, discs)[0]
     expected = segmenter(read_volume(discs.root / "image0.png", Units.INTENSITY)).labels
     np.testing.assert_array_equal(predict_case(segmenter.loaded, case, design.classes).array, expected.array > 0)
+
+
+class Bright(torch.nn.Module):
+    """Calls what lies above the middle of the range class 1."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.zeros_like(image), 20 * image], dim=1)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
+def test_an_oblique_scan_is_answered_on_its_own_grid(tmp_path, boxes, axes):
+    design = design_of(VOLUME, tmp_path, boxes)
+    image, labels = box(3)
+    turn, _ = np.linalg.qr(np.eye(3)[:, list(axes)] + 0.1 * np.array([[0, 1, 0], [-1, 0, 1], [0, -1, 0]]))
+    affine = affine_from((2.0, 2.0, 2.0), (5.0, -7.0, 3.0), turn)
+    places = {name: tmp_path / name for name in ("image.nii.gz", "mask.nii.gz")}
+    write_volume(places["image.nii.gz"], Volume(image[:14, :, :12], affine, Units.SUV))
+    write_volume(places["mask.nii.gz"], Volume(labels[:14, :, :12], affine, Units.LABEL))
+    case = AnnotatedCase("a", "p", "p", ("image.nii.gz",), (CaseMask("mask.nii.gz", {1: 1}),))
+    prepared = prepare_case(case, places, design.preparation)
+    assert isinstance(prepared, PreparedCase)
+    network = LoadedNetwork(Bright(), design.preparation.spec, torch.device("cpu"))
+    found = predict_case(network, prepared, design.classes)
+    np.testing.assert_array_equal(found.array, labels[:14, :, :12])
+    (row,) = measure_case(found, prepared.reference, design.classes)
+    assert row["dice"] == 1.0
+    assert row["predicted_size"] == pytest.approx(labels[:14, :, :12].sum() * 0.008)
+
+
+def test_a_case_without_any_lesion_is_drawn_from_and_measured(tmp_path, boxes):
+    empty = np.zeros((16, 16, 16), np.uint8)
+    write_volume(boxes.root / "mask0.nii.gz", Volume(empty, affine_from((2.0, 2.0, 2.0)), Units.LABEL))
+    design = design_of(VOLUME, tmp_path, boxes)
+    case = cases_of(design, boxes)[0]
+    image, labels = crop(case, (8, 8, 8), 1.0, np.random.default_rng(0))
+    assert not labels.any()
+    assert image.shape == (1, 8, 8, 8)
+    rows = list(measure_case(case.reference, case.reference, design.classes))
+    assert rows[0]["dice"] == 1.0
+    assert rows[0]["reference_size"] == 0.0
 
 
 def test_cases_that_are_not_kept_in_memory_are_the_same(tmp_path, discs):

@@ -258,6 +258,10 @@ def test_a_picture_among_volumes_is_refused(tmp_path, discs):
             ["'spot' is no label", "no class takes disc"],
         ),
         (("epochs: 2", "epochs: 2\nkeep: best"), ["keep: needs an inner validation"]),
+        (
+            ("epochs: 2", "epochs: 2\nvalidation: {share: 0.3, every_epochs: 3}\nearly_stopping: {patience: 2}"),
+            ["early_stopping.patience: shorter than validation.every_epochs"],
+        ),
         (("count: 2", "count: 9"), ["empty split: 8 groups for 9 folds"]),
         (("count: 2", "count: 2, stratify: site"), ["no case has the attribute 'site'", "sex"]),
         (("epochs: 2", "epochs: 2\nloss: {class_weights: [1]}"), ["1 weights; expected 2"]),

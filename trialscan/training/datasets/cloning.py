@@ -15,7 +15,7 @@ from pathlib import Path
 
 from trialscan.errors import UsageError
 from trialscan.training.datasets.inspection import in_threads
-from trialscan.training.datasets.keeping import Kept, hardlink, reflink
+from trialscan.training.datasets.keeping import Kept, Reflinks, hardlink
 from trialscan.training.datasets.snapshot import Snapshot, SnapshotFile
 from trialscan.training.datasets.store import DatasetStore
 
@@ -53,16 +53,18 @@ def clone_snapshot(store: DatasetStore, snapshot: Snapshot, out: Path, *, link_i
     for folder in {(out / file.path).parent for file in snapshot.files}:
         folder.mkdir(parents=True, exist_ok=True)
 
+    reflinks = Reflinks()
+
     def lay(file: SnapshotFile) -> Kept:
-        return _lay(store.objects.place(file), out / file.path, link=link_images and file.path not in masks)
+        return _lay(reflinks, store.objects.place(file), out / file.path, link=link_images and file.path not in masks)
 
     ways = list(in_threads(lay, snapshot.files))
     copied = sum(file.size for file, way in zip(snapshot.files, ways, strict=True) if way is Kept.COPY)
     return Clone(out, dict(Counter(ways)), copied, time.perf_counter() - start)
 
 
-def _lay(place: Path, target: Path, *, link: bool) -> Kept:
-    if reflink(place, target):
+def _lay(reflinks: Reflinks, place: Path, target: Path, *, link: bool) -> Kept:
+    if reflinks(place, target):
         return Kept.REFLINK
     if link and hardlink(place, target):
         target.chmod(_READ_ONLY)

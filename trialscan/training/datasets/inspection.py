@@ -92,7 +92,7 @@ class _caught:  # noqa: N801 - reads as a verb
         if isinstance(error, InputError):
             self._faults += error.faults
         elif isinstance(error, ScanError):
-            self._faults.append(Fault(self._path, str(error)))
+            self._faults.append(Fault(self._path, str(error).removeprefix(f"{Path(self._path).name}: ")))
         return isinstance(error, InputError | ScanError)
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
+_NEVER_HERE = {errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS}
 _NOT_HERE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.EMLINK}
 
 
@@ -28,21 +29,32 @@ class Kept(StrEnum):
     PRESENT = "present"
 
 
-def reflink(source: Path, target: Path) -> bool:
-    """Make `target` a new file that shares the blocks of `source` until one of them is written to.
+class Reflinks:
+    """Makes reflinks, and remembers between which file systems there are none: one try is enough for all files."""
 
-    False, and nothing made, where the file system cannot (ext4, or another file system than the source's).
-    """
-    with source.open("rb") as reader, target.open("xb") as writer:
-        try:
-            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-        except OSError as error:
-            if error.errno not in _NOT_HERE:
-                raise
-        else:
-            return True
-    target.unlink()
-    return False
+    def __init__(self) -> None:
+        self._never: set[tuple[int, int]] = set()
+
+    def __call__(self, source: Path, target: Path) -> bool:
+        """Make `target` a new file that shares the blocks of `source` until one of them is written to.
+
+        False, and nothing made, where the file system cannot (ext4, or another file system than the source's).
+        """
+        systems = (source.stat().st_dev, target.parent.stat().st_dev)
+        if systems in self._never:
+            return False
+        with source.open("rb") as reader, target.open("xb") as writer:
+            try:
+                fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                if error.errno in _NEVER_HERE:
+                    self._never.add(systems)
+            else:
+                return True
+        target.unlink()
+        return False
 
 
 def hardlink(source: Path, target: Path) -> bool:
@@ -56,13 +68,13 @@ def hardlink(source: Path, target: Path) -> bool:
     return True
 
 
-def keep(source: Path, target: Path, partial: Path, *, own_bytes: bool) -> Kept:
+def keep(source: Path, target: Path, partial: Path, reflinks: Reflinks, *, own_bytes: bool) -> Kept:
     """Put a file's bytes at `target`, whole or not at all; `POINTER` where only a pointer is left to be written.
 
     A reflink wherever the file system can. Elsewhere a copy where the store needs bytes of its own, otherwise a hard
     link. `partial` is a folder on the target's file system for what is not yet whole.
     """
-    ways: list[tuple[Kept, Callable[[Path, Path], bool]]] = [(Kept.REFLINK, reflink)]
+    ways: list[tuple[Kept, Callable[[Path, Path], bool]]] = [(Kept.REFLINK, reflinks)]
     ways.append((Kept.COPY, _copy) if own_bytes else (Kept.HARDLINK, hardlink))
     unfinished = partial / uuid.uuid4().hex
     try:

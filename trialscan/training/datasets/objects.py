@@ -12,7 +12,7 @@ import fsspec
 
 from trialscan.audit import digest_file
 from trialscan.errors import Fault, InputError
-from trialscan.training.datasets.keeping import Kept, keep, write_whole
+from trialscan.training.datasets.keeping import Kept, Reflinks, keep, write_whole
 from trialscan.training.datasets.snapshot import SnapshotFile
 
 _BLOCK = 1 << 20
@@ -37,6 +37,7 @@ class ObjectStore:
         self._objects = root / "objects"
         self._cache = root / "cache"
         self.partial = root / "partial"
+        self._reflinks = Reflinks()
 
     def take(self, file: SnapshotFile, location: Path | str, *, own_bytes: bool) -> Kept:
         """Hold the file that lies at `location`, a path or a URL. Its bytes are not read again.
@@ -56,7 +57,7 @@ class ObjectStore:
         status = _status(source, file)
         if self._is_whole(target, status, file.sha256):
             return Kept.PRESENT
-        kept = keep(source, target, self.partial, own_bytes=own_bytes)
+        kept = keep(source, target, self.partial, self._reflinks, own_bytes=own_bytes)
         if kept is Kept.POINTER:
             self._point(target, _Pointer(str(source), status.st_size, status.st_mtime_ns))
         return kept

@@ -11,10 +11,9 @@ import json
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -90,6 +89,10 @@ class Snapshot:
         if faults := tuple(self._faults()):
             raise InputError(faults)
 
+    def __reduce__(self) -> tuple[Callable[[str, str], "Snapshot"], tuple[str, str]]:
+        """Pickle as JSON: the frozen maps have no pickle of their own."""
+        return type(self).from_json, (self.to_json(), self.name)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the snapshot's canonical JSON."""
@@ -121,8 +124,8 @@ class Snapshot:
             "licence": self.licence,
             "source": self.source,
             "labels": dict(self.labels),
-            "files": [asdict(file) for file in self.files],
-            "cases": [asdict(case) for case in self.cases],
+            "files": [vars(file) for file in self.files],
+            "cases": [_plain(case) for case in self.cases],
             "held_out": self.held_out,
             "parent": self.parent,
         }
@@ -197,9 +200,13 @@ class Snapshot:
                     yield Fault(where, f"{mask.path}: value {value} means {label}; expected one of {list(self.labels)}")
 
 
+def _plain(case: AnnotatedCase) -> Mapping[str, Any]:
+    masks: list[dict[str, Any]] = [{"path": mask.path, "values": dict(mask.values)} for mask in case.masks]
+    return {**vars(case), "masks": masks, "attributes": dict(case.attributes)}
+
+
 def _stays_inside(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return bool(parts) and ".." not in parts and not path.startswith("/") and "/".join(parts) == path
+    return not any(part in {"", ".", ".."} for part in path.split("/"))
 
 
 def _path(file: SnapshotFile) -> str:

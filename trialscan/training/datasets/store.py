@@ -56,10 +56,12 @@ class DatasetStore:
         *,
         reader: str | None = None,
         reason: str | None = None,
+        made_of: Mapping[str, str] | None = None,
     ) -> dict[Kept, int]:
         """Record a snapshot whose files lie at `locations` (paths or URLs, by path in the snapshot).
 
-        Files that the store holds already need no location.
+        Files that the store holds already need no location. `made_of` tells what a file was made of that lies at its
+        location for this moment only.
         Tells how many files are held in which way. Masks become bytes of the store's own, for they are small and are
         what is edited; images are linked where no reflink can be made. A snapshot that is there already keeps its
         record. The name stands for this snapshot from now on.
@@ -86,7 +88,8 @@ class DatasetStore:
         if faults:
             raise InputError(faults)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._record(snapshot, Record(now, {path: str(place) for path, place in locations.items()}, reader, reason))
+        origins = {path: str(place) for path, place in locations.items()} | dict(made_of or {})
+        self._record(snapshot, Record(now, origins, reader, reason))
         return dict(kept)
 
     def find(self, name_or_digest: str) -> Snapshot:

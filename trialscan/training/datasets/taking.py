@@ -28,7 +28,7 @@ class Taken:
     """A snapshot just recorded, or found unchanged.
 
     `kept` counts files by how the store holds them; `unannotated` are images left out; `empty_masks` are cases whose
-    masks hold nothing but background. `seconds` by step: gather, hash, check, store.
+    masks hold nothing but background. `seconds` of the wall and `cpu_seconds` by step: gather, check, hash, store.
     """
 
     snapshot: Snapshot
@@ -37,6 +37,7 @@ class Taken:
     unannotated: tuple[str, ...]
     empty_masks: tuple[str, ...]
     seconds: Mapping[str, float]
+    cpu_seconds: Mapping[str, float]
 
 
 def take_snapshot(description: Description, base: Path, store: DatasetStore, watch: Watch | None = None) -> Taken:
@@ -66,22 +67,24 @@ def take_snapshot(description: Description, base: Path, store: DatasetStore, wat
         unchanged = before is not None and replace(snapshot, parent=before.parent) == before
         if before is not None:
             snapshot = before if unchanged else replace(snapshot, parent=before.digest)
-        kept = store.add(snapshot, locations)
+        drawn = {mask.path: mask.drawing.path for case in draft.cases for mask in case.masks if mask.drawing}
+        kept = store.add(snapshot, locations, made_of={path: f"drawn from {place}" for path, place in drawn.items()})
         clock.lap("store")
     empty = [case.case_id for case, found in zip(draft.cases, inspected, strict=True) if not any(found.values)]
-    return Taken(snapshot, unchanged, kept, tuple(draft.unannotated), tuple(sorted(empty)), clock.laps)
+    return Taken(snapshot, unchanged, kept, tuple(draft.unannotated), tuple(sorted(empty)), clock.laps, clock.cpu)
 
 
 class _Clock:
-    """Seconds between laps."""
+    """Seconds between laps, of the wall and of the processor in all threads."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self.cpu: dict[str, float] = {}
+        self._last = (time.perf_counter(), time.process_time())
 
     def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = now - self._last
+        now = (time.perf_counter(), time.process_time())
+        self.laps[name], self.cpu[name] = (after - before for before, after in zip(self._last, now, strict=True))
         self._last = now
 
 

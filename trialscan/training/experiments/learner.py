@@ -1,6 +1,7 @@
 """What learns: the network with its running average, the optimiser and its schedule, and the loss."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -120,6 +121,7 @@ def take_step(
 @contextmanager
 def repeatable(*, wanted: bool) -> Iterator[None]:
     """Operations that repeat to the bit on one device, or an error from torch where one does not."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(wanted)
     try:

@@ -219,5 +219,8 @@ class ExperimentSettings(VariantSettings):
             for name, wanted in (("early_stopping", self.early_stopping is not None), ("keep", self.keep == "best")):
                 if wanted:
                     yield Conflict((name,), "needs an inner validation; set validation.share above 0")
+        if self.early_stopping is not None and self.early_stopping.patience < self.validation.every_epochs:
+            every = self.validation.every_epochs
+            yield Conflict(("early_stopping", "patience"), f"shorter than validation.every_epochs, which is {every}")
         if len(set(self.seeds)) < len(self.seeds):
             yield Conflict(("seeds",), "a seed is listed twice")
