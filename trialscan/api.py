@@ -4,9 +4,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from trialscan.audit import Finding, verify_run
+from trialscan.errors import UsageError
 from trialscan.imaging import Units, Volume, read_mask, read_volume
 from trialscan.phantom import load_design, simulate_trial
 from trialscan.pipeline.analyze import TableColumns, analyze_table
@@ -28,6 +29,12 @@ from trialscan.statistics import ArmComparison
 from trialscan.study import load_protocol
 from trialscan.study.registration_options import RegistrationOptions, registration_settings
 from trialscan.study.shipped import shipped_folder
+
+if TYPE_CHECKING:
+    from trialscan.training.comparison import Metric, ModelComparison
+    from trialscan.training.deployment import Deployment, Form
+    from trialscan.training.lineage import Node
+    from trialscan.training.promotion import Promotion
 
 
 def run(
@@ -234,8 +241,113 @@ def models(folder: str | Path | None = None) -> list[ModelFacts]:
 
 def describe_model(name_or_path: str | Path) -> ModelFacts:
     """What one model expects and gives: a shipped one by name, or a folder. Raises SegmentationError for neither."""
+    return read_model_facts(_model_folder(name_or_path))
+
+
+def export_model(name_or_path: str | Path, out: str | Path, form: "Form" = "torchscript") -> "Deployment":
+    """A model, a shipped one by name or a folder, for another runtime: `torchscript`, `onnx` or `monai`.
+
+    Raises SegmentationError where the model cannot be read or the exported one answers otherwise, UsageError where
+    `out` exists or has the wrong suffix.
+    """
+    from trialscan.training.deployment import export_model as export  # noqa: PLC0415, training is this verb's alone
+
+    return export(_model_folder(name_or_path), Path(out), form)
+
+
+def compare_models(
+    experiments: Sequence[str | Path], metric: "Metric" = "dice", out: str | Path | None = None
+) -> "ModelComparison":
+    """Rank the variants of experiments (folders of `train`) on the same cases; write the tables to the folder `out`.
+
+    Raises InputError where a folder is no finished experiment, or the cases are not the same.
+    """
+    from trialscan.training.comparison import compare_experiments  # noqa: PLC0415, training is this verb's alone
+
+    found = compare_experiments([Path(folder) for folder in experiments], metric)
+    if out is not None:
+        found.write(Path(out))
+    return found
+
+
+def promote_model(
+    fit: str | Path,
+    out: str | Path,
+    version: str,
+    by: str,
+    *,
+    against: str | Path | None = None,
+    judged_by: str | None = None,
+    metric: "Metric" = "dice",
+    incumbent_labels: Sequence[str] = (),
+    force: bool = False,
+    reason: str | None = None,
+    store: str | Path | None = None,
+) -> "Promotion":
+    """Make the bundle of a fit of an experiment if it is better than the model in use, or by force with a reason.
+
+    `incumbent_labels` are of the form `lesion=ground_glass+consolidation`.
+
+    Raises
+    ------
+    PromotionError
+        It is not better, and no reason is given.
+    InputError, UsageError
+        The fit, its snapshot or the words do not fit.
+    """
+    from trialscan.training import promotion  # noqa: PLC0415, training is this verb's alone
+    from trialscan.training.datasets.store import DatasetStore  # noqa: PLC0415, likewise
+
+    if force != bool(reason and reason.strip()):
+        raise UsageError("--force", "it alone" if force else "a reason without it", "--force together with --reason")
+    request = promotion.PromotionRequest(
+        Path(fit),
+        Path(out),
+        version,
+        by,
+        against=None if against is None else _model_folder(against),
+        judged_by=judged_by,
+        metric=metric,
+        incumbent_labels=dict(_renamed(words) for words in incumbent_labels),
+        reason=reason,
+    )
+    return promotion.promote(request, DatasetStore(None if store is None else Path(store)))
+
+
+def lineage(
+    run: str | Path | None = None,
+    patient: str | None = None,
+    visit: str | None = None,
+    *,
+    file: str | Path | None = None,
+    among: Sequence[str | Path] = (".",),
+    store: str | Path | None = None,
+) -> "Node":
+    """How a row of a run's `scans.csv` came to be (run, patient, visit), or all that a file touched (file).
+
+    Raises UsageError where neither or both are asked, or the run has no such row.
+    """
+    from trialscan.training import lineage as chain  # noqa: PLC0415, training is this verb's alone
+
+    row = (run, patient, visit)
+    if (file is None) == (run is None) or (run is not None and None in row):
+        raise UsageError("lineage", "neither a whole row nor a file", "RUN with --patient and --visit, or --file")
+    archive = chain.read_archive([Path(folder) for folder in among], None if store is None else Path(store))
+    if file is not None:
+        return chain.came_of(Path(file), archive)
+    return chain.origin_of(chain.read_run(Path(str(run)).resolve()), str(patient), str(visit), archive)
+
+
+def _renamed(words: str) -> tuple[str, tuple[str, ...]]:
+    name, found, labels = words.partition("=")
+    if not (name and found and labels):
+        raise UsageError("--incumbent-labels", repr(words), "CLASS=LABEL or CLASS=LABEL+LABEL")
+    return name, tuple(labels.split("+"))
+
+
+def _model_folder(name_or_path: str | Path) -> Path:
     shipped = shipped_folder() / "models" / str(name_or_path)
-    return read_model_facts(shipped if shipped.is_dir() else Path(name_or_path))
+    return shipped if shipped.is_dir() else Path(name_or_path)
 
 
 def evaluate(

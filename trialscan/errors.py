@@ -120,6 +120,12 @@ class StatisticsError(TrialscanError):
     exit_code = 4
 
 
+class PromotionError(TrialscanError):
+    """A model was not shown to be better than the one in use."""
+
+    exit_code = 4
+
+
 class ReportError(TrialscanError):
     """A report cannot be drawn from the tables found."""
 

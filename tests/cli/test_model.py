@@ -1,5 +1,6 @@
-"""`trialscan model list` and `trialscan model show`."""
+"""`trialscan model list`, `trialscan model show` and `trialscan model export`."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -69,3 +70,17 @@ def test_what_is_no_model_is_an_error(tmp_path):
         trialscan.describe_model(tmp_path)
     with pytest.raises(SegmentationError, match="unknown"):
         trialscan.describe_model("unknown")
+
+
+def test_a_model_is_exported_and_its_agreement_told(tmp_path):
+    out = tmp_path / "xray.ts"
+    shown = json.loads(call("export", "chest_xray", "--out", out, "--json").output)
+    assert shown["path"] == str(out)
+    assert shown["weights_sha256"] == json.loads(call("show", "chest_xray", "--json").output)["weights_sha256"]
+    assert shown["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert shown["largest_difference"] == 0
+
+
+def test_what_is_no_model_is_not_exported(tmp_path):
+    assert isinstance(call("export", tmp_path, "--out", tmp_path / "model.ts").exception, SegmentationError)
+    assert not (tmp_path / "model.ts").exists()

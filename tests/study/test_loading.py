@@ -323,7 +323,7 @@ UNREADABLE = [
     (b"a: 1\nb: \x01\n", "protocol.yaml:2:4: character 1 is not allowed in YAML; remove it"),
     (b"a: 1\nb: \xe9\n", "protocol.yaml:2: byte 0xe9 is not UTF-8 text; save the file in the encoding UTF-8"),
     (b"\xef\xbb\xbfa: \xe9", "protocol.yaml:1: byte 0xe9 is not UTF-8 text; save the file in the encoding UTF-8"),
-    (b"a: " + b"[" * 600, "protocol.yaml:1:1: nested too deeply to be a protocol"),
+    (b"a: " + b"[" * 600, "protocol.yaml:1:1: nested too deeply"),
 ]
 
 
@@ -336,7 +336,7 @@ def test_deep_nesting_that_yaml_accepts_is_refused(protocol_faults: Check, minim
     text = minimal.replace("A trial", "[" * 60 + "]" * 60)
     assert protocol_faults(text) == [
         "protocol.yaml:3:10: study.title: found a list of 1; expected text (put it in quotes)",
-        f"protocol.yaml:3:25: study.title.{'.'.join('0' * 15)}: nested too deeply to be a protocol",
+        f"protocol.yaml:3:25: study.title.{'.'.join('0' * 15)}: nested too deeply",
     ]
 
 

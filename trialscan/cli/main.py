@@ -23,8 +23,11 @@ COMMANDS = {
     "analyze": "compare arms on any long table",
     "report": "rebuild the reports of a finished run",
     "simulate": "a phantom trial with known truth; power of a design",
-    "model": "what models there are, what each expects and gives",
+    "dataset": "immutable versions of annotated scans, for training that can be traced",
+    "model": "list, show, compare, promote and export models",
+    "lineage": "how a row came to be, and what came of a file",
     "evaluate": "compare masks with a reference",
+    "train": "fine-tune and cross-validate on a snapshot of annotated scans",
     "verify": "check a run folder against its own record",
 }
 

@@ -1,19 +1,23 @@
-"""`trialscan model list` and `trialscan model show MODEL`."""
+"""`trialscan model list`, `show MODEL`, `export MODEL`, `compare EXPERIMENT …` and `promote FIT`."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trialscan import api
 from trialscan.segmentation import ModelFacts
 
+if TYPE_CHECKING:
+    from trialscan.training.comparison import Metric
+    from trialscan.training.deployment import Form
+
 
 @click.group()
 def model() -> None:
-    """What models there are, what they expect and what they give. No model is loaded, and none of its code runs."""
+    """What models there are, what they expect and give, and what other runtimes can load."""
 
 
 @model.command(name="list")
@@ -38,6 +42,97 @@ def show(name: str, as_json: bool) -> None:
     """What the model NAME, a shipped one or a folder, expects and gives, and the digests that a protocol pins."""
     facts = api.describe_model(name)
     click.echo(json.dumps(_plain(facts), indent=2) if as_json else "\n".join(_lines(facts)))
+
+
+@model.command()
+@click.argument("name")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write; a folder for monai.")
+@click.option(
+    "--form",
+    type=click.Choice(["torchscript", "onnx", "monai"]),
+    default="torchscript",
+    show_default=True,
+    help="What to write; onnx needs trialscan[onnx].",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def export(name: str, out: Path, form: "Form", as_json: bool) -> None:
+    """The model NAME, a shipped one or a folder, for another runtime, checked to give the same answers."""
+    made = api.export_model(name, out, form)
+    if as_json:
+        click.echo(json.dumps(asdict(made) | {"path": str(made.path)}, indent=2))
+        return
+    click.echo(f"{made.path}: {made.model} {made.version} as {made.form}, sha256 {made.sha256}")
+    click.echo(
+        f"largest difference of a class probability {made.largest_difference:.1g} in {made.voxels_compared} values"
+    )
+
+
+@model.command()
+@click.argument("experiments", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--metric",
+    type=click.Choice(["dice", "surface_dice_2mm", "hd95_mm"]),
+    default="dice",
+    show_default=True,
+    help="What is compared.",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the tables as CSV.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def compare(experiments: tuple[Path, ...], metric: "Metric", out: Path | None, as_json: bool) -> None:
+    """Rank the variants of EXPERIMENTS (folders of trialscan train) on the same cases, with paired differences."""
+    found = api.compare_models(experiments, metric, out)
+    if as_json:
+        rows = {
+            name: json.loads(table.to_json(orient="records", double_precision=15))
+            for name, table in found.tables.items()
+        }
+        click.echo(json.dumps(rows, indent=2))
+        return
+    click.echo(found.text())
+
+
+@model.command()
+@click.argument("fit", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new bundle; its name is the model's.")
+@click.option("--version", required=True, help="The model's version, such as 1.1.0.")
+@click.option("--by", required=True, help="Who promotes it.")
+@click.option("--against", help="The model in use: a shipped one by name, or a folder.")
+@click.option("--judged-by", help="The class, or union of classes, that decides.  [default: the first]")
+@click.option(
+    "--metric",
+    type=click.Choice(["dice", "surface_dice_2mm", "hd95_mm"]),
+    default="dice",
+    show_default=True,
+    help="What is compared.",
+)
+@click.option(
+    "--incumbent-labels",
+    multiple=True,
+    metavar="CLASS=LABEL[+LABEL]",
+    help="What the model in use calls a class.",
+)
+@click.option("--force", is_flag=True, help="Promote it although it was not shown to be better; needs --reason.")
+@click.option("--reason", help="Why it is promoted all the same; recorded.")
+@click.option("--store", type=click.Path(file_okay=False, path_type=Path), help="The store of snapshots.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def promote(as_json: bool, **asked: Any) -> None:  # noqa: ANN401 - click's options, handed on by name
+    """Make the bundle of FIT (EXPERIMENT/<variant>/seed-<s>/fold-<k>) if it is better than the model in use.
+
+    Both run on the cases that the snapshot holds out, or that this fold did not learn from.
+    """
+    made = api.promote_model(**asked)
+    facts = {
+        "bundle": str(made.bundle),
+        "weights_sha256": made.weights_sha256,
+        "better": made.better,
+        "judged_on": made.evidence,
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    click.echo("\n".join(f"{name}: {value}" for name, value in facts.items()))
+    if made.comparison is not None:
+        click.echo(f"\n{made.comparison.text()}")
 
 
 def _plain(facts: ModelFacts) -> dict[str, Any]:

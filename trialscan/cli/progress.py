@@ -45,6 +45,14 @@ class Steps:
         """So many steps of so many are done."""
         self._bar.update(self._id, completed=done, total=total)
 
+    def name(self, description: str) -> None:
+        """What is being done."""
+        self._bar.update(self._id, description=description)
+
+    def print(self, line: str) -> None:
+        """A line above the bar."""
+        self._console.print(line, markup=False, highlight=False)
+
 
 class Progress(Steps):
     """The bar of a run's tasks; where there is no terminal one line a failure."""

@@ -53,9 +53,24 @@ def infer(volume: Volume, network: LoadedNetwork) -> LabelMap:
     where that fails too, everything runs on the CPU; `evidence["network_memory"]` says which. Raises SegmentationError
     where not even that has room.
     """
+    return _where_it_fits(volume, network, lambda place: _prepared(volume, network.spec, place))
+
+
+def infer_prepared(image: Tensor, volume: Volume, network: LoadedNetwork) -> LabelMap:
+    """The same for an image (1, channels, i, j[, k]) that is on the model's grid already; `volume` has the scan's own.
+
+    Volumes are turned to closest L, P, S before they are prepared.
+    """
+    turn = None if network.spec.kind == "planar" else Reorientation.to_lps(volume)
+    return _where_it_fits(volume, network, lambda place: (image.to(place.keep), turn))
+
+
+def _where_it_fits(
+    volume: Volume, network: LoadedNetwork, prepare: Callable[[Place], tuple[Tensor, Reorientation | None]]
+) -> LabelMap:
     for place in places(network.device):
         try:
-            return _infer(volume, network, place)
+            return _infer(volume, network, place, prepare)
         except torch.OutOfMemoryError:
             if place.compute.type == "cuda":
                 torch.cuda.empty_cache()
@@ -80,10 +95,15 @@ def places(device: torch.device) -> tuple[Place, ...]:
     return (Place("device", device, device), Place("buffered", device, _CPU), Place("host", _CPU, _CPU))
 
 
-def _infer(volume: Volume, network: LoadedNetwork, place: Place) -> LabelMap:
+def _infer(
+    volume: Volume,
+    network: LoadedNetwork,
+    place: Place,
+    prepare: Callable[[Place], tuple[Tensor, Reorientation | None]],
+) -> LabelMap:
     watch, spec = Stopwatch(place.compute), network.spec
     with watch.stage("prepare"):
-        image, turn = _prepared(volume, spec, place)
+        image, turn = prepare(place)
     with watch.stage("network"):
         probabilities, evidence = _passes(image, network, place)
     if turn is None:

@@ -55,7 +55,7 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def placed_faults(error: ValidationError, source: YamlSource) -> Iterator[PlacedFault]:
+def placed_faults(error: ValidationError, source: YamlSource, whole: type[Section] = Protocol) -> Iterator[PlacedFault]:
     """Every fault of a failed validation of `source`, at the value concerned or, for names of fields, at the name."""
     for detail in error.errors(include_url=False):
         path = tuple(str(step) for step in detail["loc"])
@@ -67,13 +67,13 @@ def placed_faults(error: ValidationError, source: YamlSource) -> Iterator[Placed
                 full = (*path, *inner)
                 yield PlacedFault(source.place(full).value, full, message)
         else:
-            yield _placed(detail, path, source)
+            yield _placed(detail, path, source, whole)
 
 
-def _placed(detail: ErrorDetails, path: FieldPath, source: YamlSource) -> PlacedFault:
+def _placed(detail: ErrorDetails, path: FieldPath, source: YamlSource, whole: type[Section]) -> PlacedFault:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return PlacedFault(source.place(path).key, path, _unknown_field(path))
+        return PlacedFault(source.place(path).key, path, _unknown_field(path, whole))
     if kind == "missing" and isinstance(detail["loc"][-1], int):
         message = f"found a list of {len(detail['input'])}; expected another item"
         return PlacedFault(source.place(path[:-1]).value, path[:-1], message)
@@ -111,16 +111,16 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _unknown_field(path: FieldPath) -> str:
-    known = list(_section_at(path[:-1]).model_fields)
+def _unknown_field(path: FieldPath, whole: type[Section]) -> str:
+    known = list(_section_at(path[:-1], whole).model_fields)
     nearest = get_close_matches(path[-1], known, n=1)
     hint = f"did you mean '{nearest[0]}'?" if nearest else f"known here: {', '.join(known)}"
     return f"unknown field '{path[-1]}'; {hint}"
 
 
-def _section_at(path: FieldPath) -> type[Section]:
-    """The section type at a path of which only the last step may be unknown to the protocol."""
-    section: type[Section] = Protocol
+def _section_at(path: FieldPath, whole: type[Section]) -> type[Section]:
+    """The section type at a path of which only the last step may be unknown to the whole."""
+    section = whole
     for step in path:
         if step in section.model_fields:
             annotation = section.model_fields[step].annotation

@@ -1,5 +1,6 @@
 """A protocol written out in full, byte for byte the same for equal protocols."""
 
+from collections.abc import Mapping
 from enum import Enum
 from io import StringIO
 
@@ -27,13 +28,18 @@ def dump_protocol(protocol: Protocol) -> str:
 
     `load_protocol` reads it back to an equal protocol.
     """
+    return dump_plain(protocol.model_dump())
+
+
+def dump_plain(value: Mapping[str, object]) -> str:
+    """Plain values as YAML 1.2 in their own order, byte for byte the same for equal values."""
     yaml = YAML(typ="rt", pure=True)
     yaml.width = 1_000_000
     yaml.allow_unicode = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.Representer = _Representer
     stream = StringIO()
-    yaml.dump(_plain(protocol.model_dump()), stream)
+    yaml.dump(_plain(dict(value)), stream)
     return stream.getvalue()
 
 

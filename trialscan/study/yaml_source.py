@@ -11,7 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from trialscan.errors import ProtocolError
+from trialscan.errors import InputError, ProtocolError
 from trialscan.study.faults import PlacedFault, Position, as_faults
 from trialscan.study.text_file import read_text
 
@@ -19,6 +19,7 @@ Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
 FieldPath = tuple[str, ...]
 
 DEEPEST = 16
+_TOO_DEEP = "nested too deeply"
 YAML_TAG = "tag:yaml.org,2002:"
 
 
@@ -61,21 +62,23 @@ class YamlSource:
         self.spoiled.add(path)
 
 
-def read_yaml(path: Path) -> YamlSource:
-    """Read one YAML document; raises ProtocolError where the file cannot be read as YAML 1.2 or is empty."""
-    text = read_text(path, ProtocolError)
+def read_yaml(
+    path: Path, wanted: str = "the sections of a protocol, as in 'study:'", error: type[InputError] = ProtocolError
+) -> YamlSource:
+    """Read one YAML document that holds what is `wanted`; raises `error` where it is not YAML 1.2, or is empty."""
+    text = read_text(path, error)
     source = YamlSource(path.name)
-    root = _compose(text, source.name)
+    root = _compose(text, source.name, error)
     if not isinstance(root, MappingNode):
         found = "the file is empty" if root is None else "the file holds no fields"
-        message = f"{found}; expected the sections of a protocol, as in 'study:'"
-        raise ProtocolError(as_faults(source.name, [PlacedFault(Position(1, 1), (), message)]))
+        message = f"{found}; expected {wanted}"
+        raise error(as_faults(source.name, [PlacedFault(Position(1, 1), (), message)]))
     source.places[()] = Place(_position(root), _position(root))
     source.data = _build(root, (), source)
     return source
 
 
-def _compose(text: str, name: str) -> Node | None:
+def _compose(text: str, name: str, refusal: type[InputError]) -> Node | None:
     yaml = YAML(typ="rt", pure=True)
     yaml.composer.warn_double_anchors = False  # each anchor is a fault already
     try:
@@ -88,8 +91,8 @@ def _compose(text: str, name: str) -> Node | None:
         problem = ", ".join(part for part in (error.problem, error.context) if part)
         fault = PlacedFault(_mark_position(error.problem_mark), (), f"not valid YAML: {problem}")
     except RecursionError:
-        fault = PlacedFault(Position(1, 1), (), "nested too deeply to be a protocol")
-    raise ProtocolError(as_faults(name, [fault])) from None
+        fault = PlacedFault(Position(1, 1), (), _TOO_DEEP)
+    raise refusal(as_faults(name, [fault])) from None
 
 
 def _build(node: Node, path: FieldPath, source: YamlSource) -> Plain:
@@ -97,7 +100,7 @@ def _build(node: Node, path: FieldPath, source: YamlSource) -> Plain:
         source.spoil(_position(node), path, f"anchor &{node.anchor} is not allowed; write the value out in each place")
         return None
     if len(path) > DEEPEST:
-        source.spoil(_position(node), path, "nested too deeply to be a protocol")
+        source.spoil(_position(node), path, _TOO_DEEP)
         return None
     if isinstance(node, MappingNode):
         return _build_mapping(node, path, source)

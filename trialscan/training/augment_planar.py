@@ -1,6 +1,7 @@
 """Random versions of simulated pictures: posture and framing, exposure and processing, labels, noise, blur."""
 
 import math
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -18,9 +19,26 @@ def planar_patch(case: Case, config: TrainingConfig, rng: np.random.Generator) -
     return take_picture(image, torch.from_numpy(case.labels[..., 0]), config, rng)
 
 
-def take_picture(
-    image: Tensor, labels: Tensor, config: TrainingConfig, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+class PictureTask(Protocol):
+    """What decides how a picture is taken."""
+
+    @property
+    def planar(self) -> PlanarAugmentation:
+        """The random changes."""
+        ...
+
+    @property
+    def grey_levels(self) -> Literal["equalise", "stretch"]:
+        """What is done to grey levels last."""
+        ...
+
+    @property
+    def patch(self) -> tuple[int, int, int]:
+        """Pixels of the square, twice, and 1."""
+        ...
+
+
+def take_picture(image: Tensor, labels: Tensor, config: PictureTask, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """A random picture of grey levels 0 … 1 (i, j) and its labels, as the network sees it."""
     settings = config.planar
     size = config.patch[0]

@@ -1,6 +1,7 @@
 """Random patches of CT scans: crops, zoom, noise, blur, thick slices, missing field of view, calibration errors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,14 +10,38 @@ from torch import Tensor
 
 from trialscan.segmentation.resampling import resample_image
 from trialscan.training.cases import Case
-from trialscan.training.config import Span, TrainingConfig, VolumeAugmentation
+from trialscan.training.config import Span, VolumeAugmentation
 
 Indices = NDArray[np.int64]
 _AIR_HU = -1024.0
 _LUNG = 1
 
 
-def volume_patch(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+class PatchTask(Protocol):
+    """What decides how a patch of CT is drawn."""
+
+    @property
+    def volume(self) -> VolumeAugmentation:
+        """The random changes."""
+        ...
+
+    @property
+    def intensity_range(self) -> Span | None:
+        """HU that become -1 and 1."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[int, str]:
+        """Name of each label."""
+        ...
+
+    @property
+    def patch(self) -> tuple[int, int, int]:
+        """Voxels along i, j, k."""
+        ...
+
+
+def volume_patch(case: Case, config: PatchTask, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Draw one patch: image (1, i, j, k) scaled to -1 … 1 and labels (i, j, k) as int64."""
     settings = config.volume
     low, high = config.intensity_range or (_AIR_HU, 600.0)
@@ -35,7 +60,7 @@ def _draw(span: Span, rng: np.random.Generator) -> float:
     return float(rng.uniform(*span))
 
 
-def _crop(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _crop(case: Case, config: PatchTask, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Cut a box of random size and place, fill what lies outside the scan with air, and zoom it to the patch."""
     settings = config.volume
     zoom = _draw(settings.zoom, rng) * rng.uniform(0.95, 1.05, 3)
@@ -52,14 +77,14 @@ def _crop(case: Case, config: TrainingConfig, rng: np.random.Generator) -> tuple
         image[target] = case.image[source]
         labels[target] = case.labels[source]
     zoomed = resample_image(torch.from_numpy(image), config.patch)
-    return zoomed.contiguous(), _zoomed_labels(torch.from_numpy(labels), config)
+    return zoomed.contiguous(), majority_labels(torch.from_numpy(labels), config.patch, len(config.labels))
 
 
-def _zoomed_labels(labels: Tensor, config: TrainingConfig) -> Tensor:
-    """The label with the largest share of each voxel of the patch."""
-    most, chosen = torch.zeros(config.patch), torch.zeros(config.patch, dtype=torch.int64)
-    for label in range(len(config.labels)):
-        share = resample_image((labels == label).float(), config.patch)
+def majority_labels(labels: Tensor, shape: tuple[int, int, int], count: int) -> Tensor:
+    """Labels 0 … count - 1 (i, j, k) on a grid of another shape: the one with the largest share of each voxel."""
+    most, chosen = torch.zeros(shape), torch.zeros(shape, dtype=torch.int64)
+    for label in range(count):
+        share = resample_image((labels == label).float(), shape)
         chosen.masked_fill_(share > most, label)
         most = torch.maximum(most, share)
     return chosen

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,56 @@ from torch import Tensor
 from trialscan.segmentation.bundle import INFERENCE, WEIGHTS
 from trialscan.segmentation.model_folder import METADATA
 from trialscan.segmentation.preparation import STRETCH_PERCENTILES
+from trialscan.segmentation.specification import ModelSpecification
+from trialscan.training.cases import FIRST_LESION
 from trialscan.training.config import TrainingConfig
 
+NOT_YET = "0" * 64
 _INTENDED_USE = "Research on clinical-trial images. Not for diagnosis."
 
 
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a bundle says of its network beside the weights; `spec.weights_sha256` is filled in on writing.
+
+    `patch` is in voxels of the model's grid, planar models have two lengths. `data_source` and `changelog` are words.
+    """
+
+    name: str
+    network: Mapping[str, Any]
+    spec: ModelSpecification
+    patch: tuple[int, ...]
+    data_source: str
+    changelog: str
+
+
 def write_bundle(config: TrainingConfig, weights: dict[str, Tensor], bundle: Path, version: str) -> str:
-    """Write weights and configurations to `bundle`; returns the SHA-256 digest of the weights.
+    """Write what was trained on simulated scans as a bundle; returns the SHA-256 digest of the weights."""
+    planar = config.kind == "planar"
+    patch = config.patch[:2] if planar else config.patch
+    spec = ModelSpecification(
+        kind=config.kind,
+        labels=config.labels,
+        units="intensity" if planar else "HU",
+        spacing_mm=config.spacing_mm,
+        planar_size=config.planar_size,
+        grey_levels=config.grey_levels,
+        intensity_range=config.intensity_range,
+        window=patch if config.window is None else config.window,
+        overlap=config.overlap,
+        min_component_share=config.min_component_share,
+        lesion_labels=tuple(label for label in sorted(config.labels) if label >= FIRST_LESION),
+        min_lesion_peak=config.min_lesion_peak,
+        weights_sha256=NOT_YET,
+    )
+    described = ModelDescription(
+        config.name, config.network, spec, patch, "trialscan.phantom (simulated)", "trained on simulated scans"
+    )
+    return write_model(described, weights, bundle, version)
+
+
+def write_model(described: ModelDescription, weights: Mapping[str, Tensor], bundle: Path, version: str) -> str:
+    """Write weights and configurations to the folder `bundle`; returns the SHA-256 digest of the weights.
 
     Weights are kept in half precision; what does not fit it (the variances of batch normalisation can pass 65504) and
     whole numbers are kept as they are.
@@ -30,8 +75,8 @@ def write_bundle(config: TrainingConfig, weights: dict[str, Tensor], bundle: Pat
     for path in (WEIGHTS, METADATA):
         (bundle / path).parent.mkdir(parents=True, exist_ok=True)
     (bundle / WEIGHTS).write_bytes(content)
-    _write_json(bundle / METADATA, _metadata(config, digest, version))
-    _write_json(bundle / INFERENCE, _inference(config))
+    _write_json(bundle / METADATA, _metadata(described, digest, version))
+    _write_json(bundle / INFERENCE, _inference(described))
     return digest
 
 
@@ -45,42 +90,42 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _metadata(config: TrainingConfig, digest: str, version: str) -> dict[str, Any]:
-    planar = config.kind == "planar"
-    channels = {str(label): name for label, name in sorted(config.labels.items())}
-    shape = list(config.patch[:2] if planar else config.patch)
+def _metadata(described: ModelDescription, digest: str, version: str) -> dict[str, Any]:
+    spec = described.spec
+    channels = {str(label): name for label, name in sorted(spec.labels.items())}
+    shape = list(described.patch)
     return {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
         "version": version,
-        "changelog": {version: "trained on simulated scans"},
+        "changelog": {version: described.changelog},
         "monai_version": monai.__version__,
         "pytorch_version": torch.__version__.partition("+")[0],
         "numpy_version": np.__version__,
         "required_packages_version": {},
-        "name": config.name,
-        "task": f"segmentation of {', '.join(name for label, name in sorted(config.labels.items()) if label)}",
+        "name": described.name,
+        "task": f"segmentation of {', '.join(name for label, name in sorted(spec.labels.items()) if label)}",
         "description": "See docs/README.md.",
         "authors": "trialscan",
         "copyright": "Apache-2.0",
-        "data_source": "trialscan.phantom (simulated)",
+        "data_source": described.data_source,
         "intended_use": _INTENDED_USE,
         "network_data_format": {
             "inputs": {"image": _channel(1, shape, [-1, 1], {"0": "image"})},
             "outputs": {"pred": _channel(len(channels), shape, [0, 1], channels)},
         },
         "trialscan": {
-            "kind": config.kind,
+            "kind": spec.kind,
             "labels": channels,
-            "units": "intensity" if planar else "HU",
-            "spacing_mm": config.spacing_mm,
-            "planar_size": config.planar_size,
-            "grey_levels": config.grey_levels,
-            "intensity_range": config.intensity_range,
-            "window": shape if config.window is None else config.window,
-            "overlap": config.overlap,
-            "min_component_share": config.min_component_share,
-            "lesion_labels": [label for label in sorted(config.labels) if label >= 2],
-            "min_lesion_peak": config.min_lesion_peak,
+            "units": spec.units,
+            "spacing_mm": spec.spacing_mm,
+            "planar_size": spec.planar_size,
+            "grey_levels": spec.grey_levels,
+            "intensity_range": spec.intensity_range,
+            "window": spec.window,
+            "overlap": spec.overlap,
+            "min_component_share": spec.min_component_share,
+            "lesion_labels": spec.lesion_labels,
+            "min_lesion_peak": spec.min_lesion_peak,
             "weights_sha256": digest,
         },
     }
@@ -99,9 +144,9 @@ def _channel(count: int, shape: list[int], value_range: list[float], meaning: di
     }
 
 
-def _inference(config: TrainingConfig) -> dict[str, Any]:
+def _inference(described: ModelDescription) -> dict[str, Any]:
     """MONAI's keys. trialscan reads `network_def` alone; the expressions serve `python -m monai.bundle run`."""
-    planar = config.kind == "planar"
+    spec = described.spec
     return {
         "imports": ["$import glob", "$import os", "$from safetensors.torch import load_file"],
         "bundle_root": ".",
@@ -109,13 +154,13 @@ def _inference(config: TrainingConfig) -> dict[str, Any]:
         "output_dir": "$@bundle_root + '/eval'",
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "datalist": "$[{'image': p} for p in sorted(glob.glob(@dataset_dir + '/*'))]",
-        "network_def": config.network,
+        "network_def": dict(described.network),
         "network": "$@network_def.to(@device)",
         "weights": "$@network_def.load_state_dict({k: v.float() for k, v in "
         "load_file(@bundle_root + '/models/model.safetensors').items()})",
         "preprocessing": {
             "_target_": "Compose",
-            "transforms": _planar_preparation(config) if planar else _volume_preparation(config),
+            "transforms": _planar_preparation(spec) if spec.kind == "planar" else _volume_preparation(spec),
         },
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "shuffle": False},
@@ -150,8 +195,8 @@ def _answer() -> list[dict[str, Any]]:
     ]
 
 
-def _volume_preparation(config: TrainingConfig) -> list[dict[str, Any]]:
-    low, high = config.intensity_range or (0.0, 1.0)
+def _volume_preparation(spec: ModelSpecification) -> list[dict[str, Any]]:
+    low, high = spec.intensity_range or (0.0, 1.0)
     return [
         {"_target_": "LoadImaged", "keys": "image"},
         {"_target_": "EnsureChannelFirstd", "keys": "image"},
@@ -165,13 +210,13 @@ def _volume_preparation(config: TrainingConfig) -> list[dict[str, Any]]:
             "b_max": 1.0,
             "clip": True,
         },
-        {"_target_": "Spacingd", "keys": "image", "pixdim": list(config.spacing_mm or ()), "mode": "bilinear"},
+        {"_target_": "Spacingd", "keys": "image", "pixdim": list(spec.spacing_mm or ()), "mode": "bilinear"},
         {"_target_": "DivisiblePadd", "keys": "image", "k": 16, "constant_values": -1},
     ]
 
 
-def _planar_preparation(config: TrainingConfig) -> list[dict[str, Any]]:
-    size = config.planar_size
+def _planar_preparation(spec: ModelSpecification) -> list[dict[str, Any]]:
+    size = spec.planar_size
     return [
         {
             "_target_": "LoadImaged",
@@ -188,13 +233,13 @@ def _planar_preparation(config: TrainingConfig) -> list[dict[str, Any]]:
             "mode": "bilinear",
             "anti_aliasing": True,
         },
-        _levelling(config),
+        _levelling(spec),
         {"_target_": "SpatialPadd", "keys": "image", "spatial_size": [size, size], "constant_values": -1},
     ]
 
 
-def _levelling(config: TrainingConfig) -> dict[str, Any]:
-    if config.grey_levels == "equalise":
+def _levelling(spec: ModelSpecification) -> dict[str, Any]:
+    if spec.grey_levels == "equalise":
         return {"_target_": "HistogramNormalized", "keys": "image", "num_bins": 256, "min": -1, "max": 1}
     lower, upper = STRETCH_PERCENTILES
     return {

@@ -127,7 +127,7 @@ def train(
             log.writerow([step + 1, f"{value:.5f}", f"{learner.schedule.get_last_lr()[0]:.3e}"])
             stream.flush()
             if (step + 1) % config.checkpoint_every == 0 or step + 1 == last:
-                _save(learner.state(step + 1), checkpoint)
+                write_checkpoint(learner.state(step + 1), checkpoint)
     return checkpoint
 
 
@@ -191,7 +191,8 @@ def _step(learner: Learner, loss: nn.Module, images: Tensor, labels: Tensor, con
     return float(value.detach())
 
 
-def _save(state: dict[str, Any], path: Path) -> None:
+def write_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Write a state, whole or not at all."""
     partial = path.with_suffix(".part")
     torch.save(state, partial)
     partial.replace(path)
