@@ -112,7 +112,7 @@ def test_a_reason_forces_it_and_stays_with_it(tmp_path, discs, fits):
 
 def test_without_cases_held_out_those_of_its_own_fold_are_taken(tmp_path, discs, fits):
     root = discs.root
-    store = FolderStore(root, replace(discs.snapshot, held_out=(), name="whole"))
+    store = FolderStore(root, replace(discs.snapshot, held_out=()))
     config = configuration(tmp_path, PLANAR)
     train_experiment(TrainRequest(config, tmp_path / "run", "cpu"), store, Told(), unrehearsed)
     made = promote(request(tmp_path / "run/base/seed-0/fold-1", tmp_path / "discs"), store)
