@@ -1,4 +1,4 @@
-"""Snapshots of public data, from the descriptions that the experiments use."""
+"""Snapshots of public data, each described by another kind of source."""
 
 from pathlib import Path
 
