@@ -116,6 +116,7 @@ def test_every_error_carries_the_exit_code_of_its_kind():
         "RegistrationError": 4,
         "LesionError": 4,
         "StatisticsError": 4,
+        "PromotionError": 4,
         "ReportError": 4,
         "VerificationError": 5,
     }

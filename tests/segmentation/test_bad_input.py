@@ -124,7 +124,7 @@ def test_too_little_memory_moves_the_work_and_says_so(bundles, monkeypatch, fail
     steps = tuple(Place(name, cpu, cpu) for name in ("device", "buffered", "host"))
     monkeypatch.setattr(engine, "places", lambda _device: steps)
     segmenter = load_bundle(bundles["volume"], "cpu")
-    expected = engine._infer(scan(), segmenter.loaded, steps[2]).labels.array
+    expected = segmenter(scan()).labels.array
     left = [fails]
 
     def refuse(_module, _inputs):
