@@ -7,7 +7,8 @@ import torch
 
 from trialscan.segmentation.network import build_network
 from trialscan.study.sections import SegmentationSettings
-from trialscan.training import TrainingConfig, write_bundle
+from trialscan.training.config import TrainingConfig
+from trialscan.training.export import write_bundle
 
 
 def small_config(kind: str) -> TrainingConfig:

@@ -18,7 +18,8 @@ from trialscan.imaging import Units, Volume, read_mask, read_volume, write_volum
 from trialscan.phantom import simulate_radiograph, simulate_thorax
 from trialscan.segmentation.network import build_network
 from trialscan.study.shipped import find_protocol
-from trialscan.training import TrainingConfig, write_bundle
+from trialscan.training.config import TrainingConfig
+from trialscan.training.export import write_bundle
 
 STEEPNESS, LIFT = 1000.0, 0.01
 MODEL = """  model: threshold

@@ -11,7 +11,7 @@ from trialscan.imaging import Units, Volume, read_mask, read_volume
 from trialscan.phantom import simulate_radiograph, simulate_thorax
 from trialscan.segmentation import BundleSegmenter, compare_masks, load_bundle
 from trialscan.study import load_protocol
-from trialscan.training import load_config
+from trialscan.training.config import load_config
 from trialscan.training.slice_assessment import fresh_slice
 
 MODELS = Path(__file__).resolve().parents[2] / "protocols" / "models"

@@ -8,9 +8,10 @@ import pytest
 from trialscan.imaging import Units, Volume
 from trialscan.phantom import Phantom
 from trialscan.segmentation import LabelMap, ModelIdentity, load_bundle
-from trialscan.training import assess_planar, assess_volume, load_config, write_bundle
-from trialscan.training.assessment import fresh_scan
+from trialscan.training.assessment import assess_planar, assess_volume, fresh_scan
 from trialscan.training.calibration import lesion_shift, shift_logits
+from trialscan.training.config import load_config
+from trialscan.training.export import write_bundle
 from trialscan.training.phantoms import merged_labels, volume_case
 
 SEED = 990_012

@@ -16,8 +16,10 @@ from trialscan.errors import SegmentationError, UsageError
 from trialscan.imaging import Units, Volume, affine_from, read_mask, write_volume
 from trialscan.segmentation import load_bundle
 from trialscan.segmentation.network import build_network
-from trialscan.training import TrainingConfig, deployment, write_bundle
+from trialscan.training import deployment
+from trialscan.training.config import TrainingConfig
 from trialscan.training.deployment import export_model, facts_path
+from trialscan.training.export import write_bundle
 
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
 NETWORK = {

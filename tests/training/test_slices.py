@@ -6,9 +6,9 @@ import torch
 from monai.transforms import ScaleIntensityRangePercentiles
 
 from trialscan.segmentation.preparation import stretch
-from trialscan.training import Case, TrainingConfig, slice_patch
-from trialscan.training.cases import lung_boxes
-from trialscan.training.config import DataSettings, DiseaseSettings
+from trialscan.training.augment_slice import slice_patch
+from trialscan.training.cases import Case, lung_boxes
+from trialscan.training.config import DataSettings, DiseaseSettings, TrainingConfig
 from trialscan.training.disease import CONSOLIDATION, GROUND_GLASS, LUNG, Slice, paint_disease
 from trialscan.training.phantoms import simulate_slice, slice_case
 

@@ -9,20 +9,12 @@ import torch
 from trialscan.errors import InputError, UsageError
 from trialscan.imaging import Units, Volume, affine_from
 from trialscan.segmentation import load_bundle
-from trialscan.training import (
-    Case,
-    TrainingConfig,
-    average_weights,
-    load_case,
-    load_config,
-    mean_weights,
-    planar_patch,
-    save_case,
-    train,
-    volume_patch,
-    write_bundle,
-)
-from trialscan.training.cases import lung_boxes
+from trialscan.training.augment_planar import planar_patch
+from trialscan.training.augment_volume import volume_patch
+from trialscan.training.cases import Case, load_case, lung_boxes, save_case
+from trialscan.training.config import TrainingConfig, load_config
+from trialscan.training.export import write_bundle
+from trialscan.training.loop import average_weights, mean_weights, train
 from trialscan.training.phantoms import merged_labels
 
 MODELS = Path(__file__).resolve().parents[2] / "protocols" / "models"

@@ -10,24 +10,16 @@ from trialscan.imaging import Volume
 from trialscan.phantom import simulate_radiograph
 from trialscan.segmentation import BundleSegmenter, load_bundle
 from trialscan.segmentation.outliers import write_reference
-from trialscan.training import (
-    TrainingConfig,
-    assess_planar,
-    assess_volume,
-    load_cases,
-    load_config,
-    make_cases,
-    mean_weights,
-    planar_patch,
-    slice_patch,
-    train,
-    volume_patch,
-    write_bundle,
-)
-from trialscan.training.assessment import fresh_scan
+from trialscan.training.assessment import assess_planar, assess_volume, fresh_scan
+from trialscan.training.augment_planar import planar_patch
+from trialscan.training.augment_slice import slice_patch
+from trialscan.training.augment_volume import volume_patch
 from trialscan.training.calibration import lesion_shift, shift_logits
-from trialscan.training.loop import Sampler
+from trialscan.training.config import TrainingConfig, load_config
+from trialscan.training.export import write_bundle
+from trialscan.training.loop import Sampler, mean_weights, train
 from trialscan.training.outliers import feature_reference
+from trialscan.training.phantoms import load_cases, make_cases
 from trialscan.training.slice_assessment import assess_slices, by_extent, by_noise, fresh_slice
 
 _CONFIG = click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
