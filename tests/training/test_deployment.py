@@ -35,10 +35,10 @@ LIBRARIES = str(Path(torch.__file__).parents[1]).encode()
 LABELS = {0: "background", 1: "lung", 2: "lesion"}
 
 
-def bundle(folder: Path, kind: str = "volume") -> Path:
+def bundle(folder: Path, kind: str = "volume", **changes: object) -> Path:
     """A network of random weights, its batch normalisation not at rest, as a bundle."""
     planar = kind == "planar"
-    network = NETWORK | {"spatial_dims": 2 if planar else 3}
+    network = NETWORK | {"spatial_dims": 2 if planar else 3} | changes
     form = {"planar_size": 64} if planar else {"spacing_mm": (2.0, 2.0, 2.0), "intensity_range": (-1000.0, 400.0)}
     config = TrainingConfig.model_validate(
         {
@@ -83,6 +83,12 @@ def test_onnx_gives_the_networks_logits_at_any_shape(tmp_path: Path, kind: str) 
     np.testing.assert_allclose(session.run(None, {"image": image.numpy()})[0], expected, atol=1e-4)
     assert made.largest_difference < 1e-5
     assert LIBRARIES not in made.path.read_bytes()
+
+
+def test_a_deeper_network_is_tried_on_images_that_it_takes(tmp_path: Path) -> None:
+    source = bundle(tmp_path / "toy", "planar", channels=[4] * 6, strides=[2] * 5)
+    made = export_model(source, tmp_path / "toy.ts", "torchscript")
+    assert json.loads(facts_path(made).read_text())["edges_divisible_by"] == 32
 
 
 def test_torchscript_names_no_folder_of_the_machine(tmp_path: Path) -> None:

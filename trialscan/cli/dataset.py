@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from trialscan.cli import options
 from trialscan.cli.progress import Steps
 from trialscan.training.datasets import (
     DatasetStore,
@@ -31,14 +32,6 @@ _WAYS = {
     Kept.PRESENT: "in the store already",
 }
 
-store_option = click.option(
-    "--store",
-    "root",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The store; without it TRIALSCAN_DATASETS, else ./datasets.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-
 
 @click.group()
 def dataset() -> None:
@@ -54,8 +47,8 @@ def dataset() -> None:
 @click.option("--licence", help="Under which licence the data are.")
 @click.option("--source", help="Where the data come from.")
 @click.option("--protocol", help="Without a dataset.yaml: the protocol that names what a manifest's masks hold.")
-@store_option
-@json_option
+@options.store
+@options.as_json
 def snapshot(
     folder: Path,
     description: Path | None,
@@ -63,7 +56,7 @@ def snapshot(
     licence: str | None,
     source: str | None,
     protocol: str | None,
-    root: Path | None,
+    store: Path | None,
     as_json: bool,
 ) -> None:
     """Record the annotated scans of FOLDER as its dataset.yaml says, or its manifest.csv or nnU-Net dataset.json.
@@ -73,7 +66,7 @@ def snapshot(
     """
     described = describe_folder(folder, description, name=name, licence=licence, source=source, protocol=protocol)
     with Steps("checking") as steps:
-        taken = take_snapshot(described, folder, DatasetStore(root), steps.reach)
+        taken = take_snapshot(described, folder, DatasetStore(store), steps.reach)
     facts = _facts(taken.snapshot) | {
         "unchanged": taken.unchanged,
         "kept": {kind.value: count for kind, count in taken.kept.items()},
@@ -95,13 +88,13 @@ def snapshot(
 @click.argument("name")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--link-images", is_flag=True, help="Where no reflink can be made: images as read-only hard links.")
-@store_option
-@json_option
-def clone(name: str, out: Path, link_images: bool, root: Path | None, as_json: bool) -> None:
+@options.store
+@options.as_json
+def clone(name: str, out: Path, link_images: bool, store: Path | None, as_json: bool) -> None:
     """Lay the files of the snapshot NAME out in OUT, to be edited; the store's own bytes stay as they are."""
-    store = DatasetStore(root)
-    found = store.find(name)
-    made = clone_snapshot(store, found, out, link_images=link_images)
+    kept = DatasetStore(store)
+    found = kept.find(name)
+    made = clone_snapshot(kept, found, out, link_images=link_images)
     if as_json:
         ways = {kind.value: count for kind, count in made.ways.items()}
         body = {"digest": found.digest, "folder": str(out), "ways": ways, "bytes_copied": made.bytes_copied}
@@ -117,15 +110,15 @@ def clone(name: str, out: Path, link_images: bool, root: Path | None, as_json: b
 
 
 @dataset.command(name="list")
-@store_option
-@json_option
-def list_snapshots(root: Path | None, as_json: bool) -> None:
+@options.store
+@options.as_json
+def list_snapshots(store: Path | None, as_json: bool) -> None:
     """All snapshots, each below the one that it follows."""
-    store = DatasetStore(root)
+    kept = DatasetStore(store)
     rows = []
-    for depth, found in lineage(store.snapshots()):
-        record = store.record(found)
-        latest = store.latest(found.name)
+    for depth, found in lineage(kept.snapshots()):
+        record = kept.record(found)
+        latest = kept.latest(found.name)
         current = latest is not None and latest.digest == found.digest
         told = {"taken_at": record.taken_at, "reader": record.reader, "reason": record.reason}
         rows.append(_facts(found) | told | {"latest": current})
@@ -140,12 +133,12 @@ def list_snapshots(root: Path | None, as_json: bool) -> None:
 @dataset.command()
 @click.argument("before")
 @click.argument("after")
-@store_option
-@json_option
-def diff(before: str, after: str, root: Path | None, as_json: bool) -> None:
+@options.store
+@options.as_json
+def diff(before: str, after: str, store: Path | None, as_json: bool) -> None:
     """What the snapshot AFTER has other than BEFORE: files, cases, labels, who is held out."""
-    store = DatasetStore(root)
-    found = compare(store.find(before), store.find(after))
+    kept = DatasetStore(store)
+    found = compare(kept.find(before), kept.find(after))
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
         return
@@ -155,13 +148,13 @@ def diff(before: str, after: str, root: Path | None, as_json: bool) -> None:
 
 @dataset.command()
 @click.argument("name")
-@store_option
-@json_option
-def check(name: str, root: Path | None, as_json: bool) -> None:
+@options.store
+@options.as_json
+def check(name: str, store: Path | None, as_json: bool) -> None:
     """Read every file of the snapshot NAME again and tell each that is missing or changed (exit code 3)."""
-    store = DatasetStore(root)
-    found = store.find(name)
-    store.check(found)
+    kept = DatasetStore(store)
+    found = kept.find(name)
+    kept.check(found)
     click.echo(json.dumps(_facts(found), indent=2) if as_json else f"{_line(found)}: every file is as recorded")
 
 
@@ -170,16 +163,16 @@ def check(name: str, root: Path | None, as_json: bool) -> None:
 @click.option("--masks", required=True, type=click.Path(exists=True, path_type=Path), help="Folder, table or run.")
 @click.option("--reader", help="Who edited the masks.")
 @click.option("--reason", help="Why.")
-@store_option
-@json_option
-def revise(name: str, masks: Path, reader: str | None, reason: str | None, root: Path | None, as_json: bool) -> None:
+@options.store
+@options.as_json
+def revise(name: str, masks: Path, reader: str | None, reason: str | None, store: Path | None, as_json: bool) -> None:
     """Make the masks that readers edited a new snapshot, child of NAME.
 
     Masks are taken from an edited clone (same paths), a folder of files named by case, a table (case_id or patient_id
     and visit; mask; replaces), or a finished run whose patients/<id>/<visit>/lesions.nii.gz were edited.
     """
-    store = DatasetStore(root)
-    revision = revise_snapshot(store, store.find(name), masks, reader=reader, reason=reason)
+    kept = DatasetStore(store)
+    revision = revise_snapshot(kept, kept.find(name), masks, reader=reader, reason=reason)
     changed = dict(revision.changed)
     if as_json:
         told = {"changed": changed, "unchanged_masks": list(revision.unchanged), "reader": reader, "reason": reason}

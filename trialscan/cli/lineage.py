@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from trialscan import api
+from trialscan.cli import options
 from trialscan.errors import VerificationError
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -23,8 +24,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     type=_FOLDER,
     help="Folder to look through for models, experiments and runs; may be given again.  [default: the current folder]",
 )
-@click.option("--store", type=click.Path(file_okay=False, path_type=Path), help="The store of snapshots.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@options.store
+@options.as_json
 def lineage(
     run: Path | None,
     patient: str | None,

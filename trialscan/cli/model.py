@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trialscan import api
+from trialscan.cli import options
 from trialscan.segmentation import ModelFacts
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def model() -> None:
 
 @model.command(name="list")
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@options.as_json
 def list_models(folder: Path | None, as_json: bool) -> None:
     """The shipped models, or those in FOLDER."""
     found = api.models(folder)
@@ -37,7 +38,7 @@ def list_models(folder: Path | None, as_json: bool) -> None:
 
 @model.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@options.as_json
 def show(name: str, as_json: bool) -> None:
     """What the model NAME, a shipped one or a folder, expects and gives, and the digests that a protocol pins."""
     facts = api.describe_model(name)
@@ -54,7 +55,7 @@ def show(name: str, as_json: bool) -> None:
     show_default=True,
     help="What to write; onnx needs trialscan[onnx].",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@options.as_json
 def export(name: str, out: Path, form: "Form", as_json: bool) -> None:
     """The model NAME, a shipped one or a folder, for another runtime, checked to give the same answers."""
     made = api.export_model(name, out, form)
@@ -69,15 +70,9 @@ def export(name: str, out: Path, form: "Form", as_json: bool) -> None:
 
 @model.command()
 @click.argument("experiments", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--metric",
-    type=click.Choice(["dice", "surface_dice_2mm", "hd95_mm"]),
-    default="dice",
-    show_default=True,
-    help="What is compared.",
-)
+@options.metric
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the tables as CSV.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@options.as_json
 def compare(experiments: tuple[Path, ...], metric: "Metric", out: Path | None, as_json: bool) -> None:
     """Rank the variants of EXPERIMENTS (folders of trialscan train) on the same cases, with paired differences."""
     found = api.compare_models(experiments, metric, out)
@@ -98,13 +93,7 @@ def compare(experiments: tuple[Path, ...], metric: "Metric", out: Path | None, a
 @click.option("--by", required=True, help="Who promotes it.")
 @click.option("--against", help="The model in use: a shipped one by name, or a folder.")
 @click.option("--judged-by", help="The class, or union of classes, that decides.  [default: the first]")
-@click.option(
-    "--metric",
-    type=click.Choice(["dice", "surface_dice_2mm", "hd95_mm"]),
-    default="dice",
-    show_default=True,
-    help="What is compared.",
-)
+@options.metric
 @click.option(
     "--incumbent-labels",
     multiple=True,
@@ -113,8 +102,8 @@ def compare(experiments: tuple[Path, ...], metric: "Metric", out: Path | None, a
 )
 @click.option("--force", is_flag=True, help="Promote it although it was not shown to be better; needs --reason.")
 @click.option("--reason", help="Why it is promoted all the same; recorded.")
-@click.option("--store", type=click.Path(file_okay=False, path_type=Path), help="The store of snapshots.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@options.store
+@options.as_json
 def promote(as_json: bool, **asked: Any) -> None:  # noqa: ANN401 - click's options, handed on by name
     """Make the bundle of FIT (EXPERIMENT/<variant>/seed-<s>/fold-<k>) if it is better than the model in use.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import torch
 
+from trialscan.cli import options
 from trialscan.cli.progress import Steps
 from trialscan.training.datasets.store import DatasetStore
 from trialscan.training.experiments import TrainOutcome, TrainRequest, train_experiment
@@ -40,11 +41,7 @@ class _Follow(Steps):
 @click.command()
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The experiment's folder.")
-@click.option(
-    "--store",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The store of snapshots; else TRIALSCAN_DATASETS, or the folder 'datasets'.",
-)
+@options.store
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--threads",
@@ -55,7 +52,7 @@ class _Follow(Steps):
 )
 @click.option("--masks", is_flag=True, help="Keep the predicted masks of the cases that were not learnt.")
 @click.option("--dry-run", is_flag=True, help="Check everything, take one step of each variant, and train nothing.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@options.as_json
 def train(
     config: Path, out: Path, store: Path | None, device: str, threads: int, masks: bool, dry_run: bool, as_json: bool
 ) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from trialscan.audit.json_file import write_json
+from trialscan.audit.software import software
 from trialscan.errors import UsageError
 from trialscan.pipeline.executors import executors_for
-from trialscan.pipeline.software import software
-from trialscan.pipeline.stages.json_file import write_json
 from trialscan.pipeline.tables import write_table
 from trialscan.statistics.power import PowerDesign, Scenario, TrialRow, scenarios, simulate_trials, summarise
 from trialscan.study.design_file import read_design

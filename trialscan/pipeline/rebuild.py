@@ -5,8 +5,8 @@ from pathlib import Path
 
 from trialscan import __version__
 from trialscan.audit import Ledger, LedgerEntry, digest_file, read_sums, update_sums
+from trialscan.audit.json_file import read_json, write_json
 from trialscan.pipeline.record import LEDGER, RUN
-from trialscan.pipeline.stages.json_file import read_json, write_json
 from trialscan.reports import write_figures, write_index, write_patient_report, write_trial_report
 
 

@@ -14,10 +14,10 @@ from trialscan.audit import (
     recorded_files,
     write_sums,
 )
+from trialscan.audit.json_file import write_json
+from trialscan.audit.software import software
 from trialscan.pipeline.outcome import RunSummary
 from trialscan.pipeline.setting import Setting
-from trialscan.pipeline.software import software
-from trialscan.pipeline.stages.json_file import write_json
 from trialscan.pipeline.tasks import Outcome, Ran, Task
 from trialscan.study import dump_protocol
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
+from trialscan.audit.json_file import read_json
 from trialscan.errors import LesionError
 from trialscan.lesions import BURDEN
 from trialscan.lesions.error import ScanFacts, scan_difference
@@ -25,7 +26,6 @@ from trialscan.lesions.repeatability import (
 from trialscan.pipeline.engine import Watch
 from trialscan.pipeline.outcome import RunSummary
 from trialscan.pipeline.run import RunRequest, run_trial
-from trialscan.pipeline.stages.json_file import read_json
 from trialscan.pipeline.tables import write_table
 from trialscan.reports.figure_repeatability import repeatability_svg
 

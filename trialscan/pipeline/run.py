@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from trialscan.audit import digest_bytes
+from trialscan.audit.json_file import read_json
 from trialscan.errors import UsageError
 from trialscan.pipeline.engine import Watch, execute
 from trialscan.pipeline.executors import executors_for
@@ -15,7 +16,6 @@ from trialscan.pipeline.preview import Preview, preview
 from trialscan.pipeline.record import close_record, open_record
 from trialscan.pipeline.setting import Model, Setting
 from trialscan.pipeline.sources import digest_sources
-from trialscan.pipeline.stages.json_file import read_json
 from trialscan.pipeline.tasks import Outcome, Task
 from trialscan.study import (
     Patient,

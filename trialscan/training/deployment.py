@@ -26,13 +26,14 @@ from torch import Tensor
 from trialscan.errors import SegmentationError, UsageError
 from trialscan.segmentation import load_bundle, read_model_facts
 from trialscan.segmentation.bundle import INFERENCE, BundleSegmenter
+from trialscan.segmentation.specification import read_json
+from trialscan.training.export import edge_divisor
 
 Form = Literal["torchscript", "onnx", "monai"]
 Network = Callable[[Tensor], Tensor]
 SUFFIX: Mapping[Form, str] = MappingProxyType({"torchscript": ".ts", "onnx": ".onnx", "monai": ""})
 TORCHSCRIPT_OF_BUNDLE = Path("models/model.ts")
 LARGEST_DIFFERENCE = 1e-4
-_STRIDE = 16
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,12 @@ class _Source:
     bundle: Path
     segmenter: BundleSegmenter
     channels: int
+    divisor: int
 
     @property
     def edges(self) -> list[int]:
         """Edges of a small image."""
-        return [6 * _STRIDE] * 2 if self.segmenter.spec.kind == "planar" else [2 * _STRIDE] * 3
+        return [6 * self.divisor] * 2 if self.segmenter.spec.kind == "planar" else [2 * self.divisor] * 3
 
     def noise(self, count: int, edges: list[int]) -> Tensor:
         """So many images of -1 … 1, always the same."""
@@ -89,7 +91,9 @@ def export_model(bundle: Path, out: Path, form: Form) -> Deployment:
         `out` exists, has another suffix, or the libraries for ONNX are missing.
     """
     _require_new(out, form)
-    source = _Source(bundle, load_bundle(bundle, "cpu"), len(read_model_facts(bundle).channels))
+    segmenter = load_bundle(bundle, "cpu")
+    divisor = edge_divisor(read_json(bundle / INFERENCE)["network_def"])
+    source = _Source(bundle, segmenter, len(read_model_facts(bundle).channels), divisor)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         draft = Path(scratch) / out.name
         difference, compared = _difference(source, _WRITERS[form](source, draft))
@@ -113,7 +117,7 @@ def export_model(bundle: Path, out: Path, form: Form) -> Deployment:
         difference,
         compared,
     )
-    facts = json.dumps(_facts(deployment, source.segmenter), indent=2, ensure_ascii=False) + "\n"
+    facts = json.dumps(_facts(deployment, source), indent=2, ensure_ascii=False) + "\n"
     facts_path(deployment).write_text(facts, encoding="utf-8")
     return deployment
 
@@ -203,12 +207,12 @@ _WRITERS: Mapping[Form, Callable[[_Source, Path], Network]] = MappingProxyType(
 
 def _example(source: _Source) -> Tensor:
     """Noise whose edges differ, so that none is taken for a constant or for another."""
-    return source.noise(2, [edge + _STRIDE * axis for axis, edge in enumerate(source.edges)])
+    return source.noise(2, [edge + source.divisor * axis for axis, edge in enumerate(source.edges)])
 
 
 def _images(source: _Source) -> Iterator[Tensor]:
     """Images of other shapes and counts than the example's: noise, a constant, and a step from air to bone."""
-    yield source.noise(1, [edge + 2 * _STRIDE for edge in source.edges])
+    yield source.noise(1, [edge + 2 * source.divisor for edge in source.edges])
     yield torch.full((1, source.channels, *source.edges), -1.0)
     step = torch.full((3, source.channels, *source.edges), -1.0)
     step[..., source.edges[-1] // 2 :] = 1.0
@@ -226,13 +230,13 @@ def _difference(source: _Source, network: Network) -> tuple[float, int]:
     return float(largest), compared
 
 
-def _facts(deployment: Deployment, segmenter: BundleSegmenter) -> dict[str, Any]:
-    spec = segmenter.spec
+def _facts(deployment: Deployment, source: _Source) -> dict[str, Any]:
+    spec = source.segmenter.spec
     return {
         **{name: value for name, value in asdict(deployment).items() if name != "path"},
         "input": {"name": "image", "axes": "n, channel, i, j" + ("" if spec.kind == "planar" else ", k")},
         "output": {"name": "logits", "activation": "softmax over axis 1"},
-        "edges_divisible_by": _STRIDE,
+        "edges_divisible_by": source.divisor,
         "labels": {str(label): name for label, name in spec.labels.items()},
         "preparation": {
             "orientation": None if spec.kind == "planar" else "LPS",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from trialscan.training.cases import FIRST_LESION
 from trialscan.training.config import TrainingConfig
 
 NOT_YET = "0" * 64
+_LEAST_DIVISOR = 16
 _INTENDED_USE = "Research on clinical-trial images. Not for diagnosis."
 
 
@@ -78,6 +80,11 @@ def write_model(described: ModelDescription, weights: Mapping[str, Tensor], bund
     _write_json(bundle / METADATA, _metadata(described, digest, version))
     _write_json(bundle / INFERENCE, _inference(described))
     return digest
+
+
+def edge_divisor(network: Mapping[str, Any]) -> int:
+    """What the edges of an image must be multiples of, by the strides in a network's definition; at least 16."""
+    return max(_LEAST_DIVISOR, math.prod(int(np.max(stride)) for stride in network.get("strides", ())))
 
 
 def _compact(value: Tensor) -> Tensor:
@@ -146,7 +153,6 @@ def _channel(count: int, shape: list[int], value_range: list[float], meaning: di
 
 def _inference(described: ModelDescription) -> dict[str, Any]:
     """MONAI's keys. trialscan reads `network_def` alone; the expressions serve `python -m monai.bundle run`."""
-    spec = described.spec
     return {
         "imports": ["$import glob", "$import os", "$from safetensors.torch import load_file"],
         "bundle_root": ".",
@@ -160,7 +166,7 @@ def _inference(described: ModelDescription) -> dict[str, Any]:
         "load_file(@bundle_root + '/models/model.safetensors').items()})",
         "preprocessing": {
             "_target_": "Compose",
-            "transforms": _planar_preparation(spec) if spec.kind == "planar" else _volume_preparation(spec),
+            "transforms": _preparation(described),
         },
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "shuffle": False},
@@ -195,7 +201,13 @@ def _answer() -> list[dict[str, Any]]:
     ]
 
 
-def _volume_preparation(spec: ModelSpecification) -> list[dict[str, Any]]:
+def _preparation(described: ModelDescription) -> list[dict[str, Any]]:
+    if described.spec.kind == "planar":
+        return _planar_preparation(described.spec)
+    return _volume_preparation(described.spec, edge_divisor(described.network))
+
+
+def _volume_preparation(spec: ModelSpecification, divisor: int) -> list[dict[str, Any]]:
     low, high = spec.intensity_range or (0.0, 1.0)
     return [
         {"_target_": "LoadImaged", "keys": "image"},
@@ -211,7 +223,7 @@ def _volume_preparation(spec: ModelSpecification) -> list[dict[str, Any]]:
             "clip": True,
         },
         {"_target_": "Spacingd", "keys": "image", "pixdim": list(spec.spacing_mm or ()), "mode": "bilinear"},
-        {"_target_": "DivisiblePadd", "keys": "image", "k": 16, "constant_values": -1},
+        {"_target_": "DivisiblePadd", "keys": "image", "k": divisor, "constant_values": -1},
     ]
 
 

@@ -2,10 +2,10 @@
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from trialscan.training.cases import Case
 from trialscan.training.config import TrainingConfig
 from trialscan.training.growth import add_finest_level
 
+Made = TypeVar("Made")
 Sampler = Callable[[Case, TrainingConfig, np.random.Generator], tuple[Tensor, Tensor]]
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
@@ -169,12 +170,17 @@ def _batches(
         drawn = [sampler(cases[int(rng.integers(len(cases)))], config, rng) for _ in range(config.batch)]
         return torch.stack([image for image, _ in drawn]), torch.stack([labels for _, labels in drawn])
 
+    return made_ahead(make, first, last)
+
+
+def made_ahead(make: Callable[[int], Made], first: int, last: int) -> Iterator[tuple[int, Made]]:
+    """What `make` gives for each step from `first` to before `last`; the next is made while the present one is used."""
+    upcoming: Future[Made] | None = None
     with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(make, first)
         for step in range(first, last):
-            batch = upcoming.result()
-            upcoming = pool.submit(make, min(step + 1, last - 1))
-            yield step, batch
+            made = (upcoming or pool.submit(make, step)).result()
+            upcoming = pool.submit(make, step + 1) if step + 1 < last else None
+            yield step, made
 
 
 def _step(learner: Learner, loss: nn.Module, images: Tensor, labels: Tensor, config: TrainingConfig) -> float:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trialscan.audit.json_file import read_json, write_json
 from trialscan.imaging import Units, read_mask, read_volume, write_volumes
 from trialscan.pipeline.setting import Model, Setting, VisitInput
-from trialscan.pipeline.stages.json_file import read_json, write_json
 from trialscan.pipeline.tasks import Task, Written
 from trialscan.segmentation import ModelIdentity, Segmentation, Segmenter, load_model, segment_scan
 from trialscan.segmentation.device import device_name

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trialscan.audit.json_file import read_json
 from trialscan.lesions import BURDEN
 from trialscan.pipeline.setting import Setting
-from trialscan.pipeline.stages.json_file import read_json
 from trialscan.pipeline.tables import (
     AnalysisSources,
     analysis_table,

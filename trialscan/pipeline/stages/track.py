@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trialscan.audit.json_file import write_json
 from trialscan.errors import ScanError
 from trialscan.imaging import Units, Volume, read_volume
 from trialscan.lesions import (
@@ -23,7 +24,6 @@ from trialscan.lesions import (
 )
 from trialscan.pipeline.jumps import JUMP_LIMITS, jump_flags
 from trialscan.pipeline.setting import Setting, VisitInput
-from trialscan.pipeline.stages.json_file import write_json
 from trialscan.pipeline.stages.segment import read_segmentation
 from trialscan.pipeline.stages.visit_rows import Visited, missing_row, quality, scan_row
 from trialscan.pipeline.tasks import Task

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from trialscan.audit import digest_file
+from trialscan.audit.json_file import read_json
 from trialscan.lesions import Findings
 from trialscan.pipeline.setting import VisitInput
-from trialscan.pipeline.stages.json_file import read_json
 from trialscan.registration import Alignment
 
 

@@ -21,6 +21,12 @@ class ModelComparison:
     contest: Contest
     tables: Mapping[str, pd.DataFrame]
 
+    @property
+    def unlike_subgroups(self) -> pd.DataFrame:
+        """The rows of subgroups whose levels differ beyond chance, by Holm's adjustment."""
+        found = self.tables["subgroups"]
+        return found[found["p_holm"].astype(float) < _CALLED]
+
     def write(self, out: Path) -> None:
         """Each table as CSV in the folder `out`."""
         out.mkdir(parents=True, exist_ok=True)
@@ -29,8 +35,7 @@ class ModelComparison:
 
     def text(self) -> str:
         """Ranks, differences, and the subgroups whose scores differ after Holm's adjustment."""
-        pairs, found = self.tables["pairs"], self.tables["subgroups"]
-        unlike = found[found["p_holm"].astype(float) < _CALLED]
+        pairs, unlike = self.tables["pairs"], self.unlike_subgroups
         return "\n\n".join(
             [
                 f"{self.contest.metric} on the same cases, each judged by networks that did not learn from it",

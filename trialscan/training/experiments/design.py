@@ -15,8 +15,7 @@ from trialscan.training.experiments.preparation import Preparation
 from trialscan.training.experiments.reading import Experiment, SettingError
 from trialscan.training.experiments.sections import ChannelSettings, ExperimentSettings
 from trialscan.training.experiments.start import Start, find_start
-
-NO_WEIGHTS = "0" * 64
+from trialscan.training.export import NOT_YET
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +109,7 @@ def _specification(
         "window": (1,) * (3 if planar_size is None else 2),
         "overlap": settings.inference.overlap,
         "min_component_share": settings.inference.min_component_share,
-        "weights_sha256": NO_WEIGHTS,
+        "weights_sha256": NOT_YET,
     }
     try:
         return channels, ModelSpecification.model_validate(content)

@@ -1,7 +1,6 @@
 """What the network is shown at a step: patches drawn and changed by the seed, the fold and the step alone."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +16,7 @@ from trialscan.training.config import PlanarAugmentation, Span, VolumeAugmentati
 from trialscan.training.experiments.augmentation import GenericAugmentation, augment
 from trialscan.training.experiments.design import Design
 from trialscan.training.experiments.preparation import PreparedCase
+from trialscan.training.loop import made_ahead
 
 Drawn = tuple[Tensor, Tensor]
 Sampler = Callable[[PreparedCase, np.random.Generator], Drawn]
@@ -124,9 +124,4 @@ def batches(
             drawn.append(sampler(cases[int(order[place])], np.random.default_rng([*key, _PATCH, number])))
         return torch.stack([image for image, _ in drawn]), torch.stack([labels for _, labels in drawn])
 
-    with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(make, first)
-        for step in range(first, last):
-            batch = upcoming.result()
-            upcoming = pool.submit(make, min(step + 1, last - 1))
-            yield step, batch
+    return made_ahead(make, first, last)

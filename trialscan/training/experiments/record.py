@@ -11,9 +11,9 @@ from typing import Any
 from safetensors.torch import save as to_safetensors
 
 from trialscan.audit import Ledger, LedgerEntry, TimelineEntry, append_timeline, digest_file, digest_json
+from trialscan.audit.json_file import read_json, write_json
+from trialscan.audit.software import software
 from trialscan.errors import UsageError
-from trialscan.pipeline.software import software
-from trialscan.pipeline.stages.json_file import read_json, write_json
 from trialscan.segmentation.device import device_name
 from trialscan.study.lock import dump_plain
 from trialscan.training.datasets import Snapshot

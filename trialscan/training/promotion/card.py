@@ -87,8 +87,8 @@ def _limits(
         groups = int(comparison.tables["ranking"]["groups"].min())
         if groups < _FEW_GROUPS:
             yield f"- It was judged on {groups} patients or groups only."
-        found = comparison.tables["subgroups"]
-        unlike = found[(found["p_holm"].astype(float) < 0.05) & (found["contestant"] == "candidate")]
+        unlike = comparison.unlike_subgroups
+        unlike = unlike[unlike["contestant"] == comparison.contest.contestants[0].name]
         for attribute in dict.fromkeys(unlike["attribute"]):
             yield f"- Its score differs by {attribute} beyond chance (Holm), see above."
     if judged["better"] is False:

@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 from trialscan.audit import digest_file, read_ledger
+from trialscan.audit.json_file import read_json
 from trialscan.errors import Fault, InputError, UsageError
-from trialscan.pipeline.stages.json_file import read_json
 from trialscan.segmentation.specification import ModelSpecification
 from trialscan.training.experiments.record import LEDGER, LOCK, RESULT, WEIGHTS
 from trialscan.training.export import ModelDescription, write_model
